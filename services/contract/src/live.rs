@@ -1,0 +1,1 @@
+//! Frames of the live protocol `chat.v1.json`.
