@@ -1,0 +1,86 @@
+//! Environment names of the older systems, which go on working.
+
+use super::{Fault, Layer};
+
+/// What an older name sets: a key and its value in TOML.
+type Setting = (String, String);
+
+/// Names that the older systems know and this version does not serve: read over with a warning.
+const UNSERVED: [&str; 5] = ["JWT_SECRET", "DATABASE_URL", "NATS_URL", "SMTP_HOST", "SMTP_PORT"];
+
+/// Translates the variable `name`; `None` when it is no older name. `process` is the name of the
+/// running binary: `PORT` means its own port.
+pub(super) fn translate(
+    process: &str,
+    name: &str,
+    value: &str,
+) -> Option<Result<Vec<Setting>, Fault>> {
+    Some(match name {
+        "PORT" => port(process, value),
+        "LOG_LEVEL" => Ok(vec![set("telemetry.level", &value.to_ascii_lowercase())]),
+        "USER_SERVICE_URL" => url(name, value).map(|url| {
+            let keys = format!("{url}/.well-known/jwks.json");
+            vec![
+                list("gateway.upstreams.user.endpoints", &url),
+                set("gateway.auth.jwks_url", &keys),
+                set("identity.jwks_url", &keys),
+                ("embedded.user".to_owned(), "false".to_owned()),
+            ]
+        }),
+        "CHAT_SERVICE_URL" => url(name, value).map(|url| {
+            vec![
+                list("gateway.upstreams.chat.endpoints", &url),
+                set("message.chat_url", &url),
+                set("message.bell", "http"),
+                ("embedded.chat".to_owned(), "false".to_owned()),
+            ]
+        }),
+        "MESSAGE_SERVICE_URL" => url(name, value).map(|url| {
+            vec![
+                list("gateway.upstreams.message.endpoints", &url),
+                set("chat.message_url", &url),
+                ("embedded.message".to_owned(), "false".to_owned()),
+            ]
+        }),
+        _ => return None,
+    })
+}
+
+/// Whether `name` is one that an operator may believe in, in vain.
+pub(super) fn is_unserved(name: &str) -> bool {
+    UNSERVED.contains(&name)
+}
+
+fn port(process: &str, value: &str) -> Result<Vec<Setting>, Fault> {
+    let part = if process == "hubbub" { "gateway" } else { process };
+    match value.parse::<u16>() {
+        Ok(number) => Ok(vec![(format!("{part}.listen"), format!("\"127.0.0.1:{number}\""))]),
+        Err(_) => Err(fault("PORT", value, "expected a port number from 0 to 65535")),
+    }
+}
+
+fn url(name: &str, value: &str) -> Result<String, Fault> {
+    let url = value.trim_end_matches('/');
+    let rest = url.strip_prefix("http://");
+    match rest {
+        Some(rest) if !rest.is_empty() => Ok(url.to_owned()),
+        _ => Err(fault(name, value, "expected a URL that begins with http://")),
+    }
+}
+
+fn fault(name: &str, value: &str, message: &str) -> Fault {
+    Fault {
+        key: name.to_owned(),
+        value: Some(format!("{value:?}")),
+        layer: Some(Layer::Environment(name.to_owned())),
+        message: message.to_owned(),
+    }
+}
+
+fn set(key: &str, value: &str) -> Setting {
+    (key.to_owned(), toml::Value::from(value).to_string())
+}
+
+fn list(key: &str, value: &str) -> Setting {
+    (key.to_owned(), toml::Value::from(vec![value]).to_string())
+}

@@ -1,0 +1,164 @@
+//! Opening a service's own database. Committed means on the disk: a write-ahead log, synced at
+//! every commit, on every connection.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Row as _, SqlSafeStr as _};
+
+use crate::{StartError, keys};
+
+/// How long a statement waits for another process that holds the file.
+const BUSY_WINDOW: Duration = Duration::from_secs(5);
+/// How long a caller waits for a connection.
+const ACQUIRE_WINDOW: Duration = Duration::from_secs(3);
+/// Connections that read.
+const READERS: u32 = 4;
+/// Prepared statements that a connection keeps.
+const STATEMENTS_KEPT: usize = 128;
+
+/// A step of a schema: its number, its name and its statements, which are never changed once
+/// shipped.
+#[derive(Debug, Clone, Copy)]
+pub struct Step {
+    /// Rises by one.
+    pub number: i64,
+    /// What it is about.
+    pub name: &'static str,
+    /// The statements.
+    pub sql: &'static str,
+}
+
+/// A SQLite database: one connection that writes, a few that read.
+#[derive(Debug, Clone)]
+pub struct Sqlite {
+    /// One connection.
+    pub writer: SqlitePool,
+    /// A few, which cannot write.
+    pub reader: SqlitePool,
+}
+
+impl Sqlite {
+    /// Opens the file, makes it if it is not there, and brings it to the newest step.
+    pub async fn open(path: &Path, steps: &'static [Step]) -> Result<Self, StartError> {
+        if let Some(folder) = path.parent() {
+            keys::make_folder(folder)?;
+        }
+        let fault = |source| StartError::Database { path: path.to_owned(), source };
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .min_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .acquire_timeout(ACQUIRE_WINDOW)
+            .connect_with(options(path).create_if_missing(true))
+            .await
+            .map_err(fault)?;
+        migrate(&writer, steps, path).await?;
+        let reader = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .acquire_timeout(ACQUIRE_WINDOW)
+            .connect_with(options(path).read_only(true))
+            .await
+            .map_err(fault)?;
+        let database = Self { writer, reader };
+        database.check_durability(path).await?;
+        Ok(database)
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), sqlx::Error> {
+        sqlx::query("SELECT 1").execute(&self.reader).await.map(|_| ())
+    }
+
+    /// Closes every connection, after what they are doing.
+    pub async fn close(&self) {
+        self.reader.close().await;
+        self.writer.close().await;
+    }
+
+    /// A database that would forget what it committed is not used at all.
+    async fn check_durability(&self, path: &Path) -> Result<(), StartError> {
+        let durable = async {
+            let mode = sqlx::query("PRAGMA journal_mode").fetch_one(&self.writer).await?;
+            let sync = sqlx::query("PRAGMA synchronous").fetch_one(&self.writer).await?;
+            Ok(mode.get::<String, _>(0) == "wal" && sync.get::<i64, _>(0) == 2)
+        };
+        match durable.await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(StartError::Other(
+                format!("{} does not sync its commits", path.display()).into(),
+            )),
+            Err(source) => Err(StartError::Database { path: path.to_owned(), source }),
+        }
+    }
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_WINDOW)
+        .statement_cache_capacity(STATEMENTS_KEPT)
+}
+
+async fn migrate(pool: &SqlitePool, steps: &'static [Step], path: &Path) -> Result<(), StartError> {
+    let migrations = steps.iter().map(|step| {
+        let name = Cow::Borrowed(step.name);
+        let sql = step.sql.into_sql_str();
+        Migration::new(step.number, name, MigrationType::Simple, sql, false)
+    });
+    let path: PathBuf = path.to_owned();
+    Migrator::with_migrations(migrations.collect())
+        .run(pool)
+        .await
+        .map_err(|source| StartError::Migrate { path, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STEPS: &[Step] =
+        &[Step { number: 1, name: "things", sql: "CREATE TABLE things (id INTEGER) STRICT" }];
+
+    #[tokio::test]
+    async fn every_connection_syncs_its_commits_and_readers_cannot_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Sqlite::open(&folder.path().join("a/b.db"), STEPS).await.unwrap();
+        let mut held = Vec::new();
+        for _ in 0..READERS {
+            held.push(database.reader.acquire().await.unwrap());
+        }
+        held.push(database.writer.acquire().await.unwrap());
+        for connection in &mut held {
+            for (pragma, want) in [("synchronous", 2_i64), ("foreign_keys", 1)] {
+                let text = sqlx::AssertSqlSafe(format!("PRAGMA {pragma}"));
+                let row = sqlx::query(text).fetch_one(&mut **connection).await.unwrap();
+                assert_eq!(row.get::<i64, _>(0), want, "{pragma}");
+            }
+        }
+        let write = sqlx::query("INSERT INTO things VALUES (1)");
+        assert!(write.execute(&mut *held[0]).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_database_is_opened_again_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("b.db");
+        let first = Sqlite::open(&path, STEPS).await.unwrap();
+        sqlx::query("INSERT INTO things VALUES (7)").execute(&first.writer).await.unwrap();
+        first.close().await;
+        let second = Sqlite::open(&path, STEPS).await.unwrap();
+        let row = sqlx::query("SELECT id FROM things").fetch_one(&second.reader).await.unwrap();
+        assert_eq!(row.get::<i64, _>(0), 7);
+        second.ping().await.unwrap();
+    }
+}

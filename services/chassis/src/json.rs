@@ -1,0 +1,202 @@
+//! Extractors that refuse in the words of the problem catalogue.
+
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use contract::Kind;
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http::{HeaderMap, header};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::refuse::Refusal;
+
+/// Largest body of a call, in bytes.
+pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Deepest nesting of a body.
+pub const DEPTH_MAX: usize = 64;
+
+/// A JSON body: in, read strictly; out, written.
+#[derive(Debug, Clone, Copy)]
+pub struct Json<T>(pub T);
+
+/// The parameters of a path. One of the wrong form is an unknown thing: 404.
+#[derive(Debug, Clone, Copy)]
+pub struct Path<T>(pub T);
+
+/// The parameters of a query.
+#[derive(Debug, Clone, Copy)]
+pub struct Query<T>(pub T);
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        axum::Json(self.0).into_response()
+    }
+}
+
+impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
+        let body = read(request).await?;
+        parse(&body).map(Self)
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let path = axum::extract::Path::from_request_parts(parts, state).await;
+        path.map(|axum::extract::Path(value)| Self(value))
+            .map_err(|_: PathRejection| Refusal::new(Kind::NotFound))
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let query = axum::extract::Query::from_request_parts(parts, state).await;
+        query
+            .map(|axum::extract::Query(value)| Self(value))
+            .map_err(|error: QueryRejection| Refusal::new(Kind::Invalid).detail(error.body_text()))
+    }
+}
+
+async fn read(request: Request) -> Result<Bytes, Refusal> {
+    let too_large = || {
+        let detail = format!("The body may have {BODY_BYTES_MAX} bytes.");
+        Refusal::new(Kind::BodyTooLarge).detail(detail)
+    };
+    if announced(request.headers()).is_some_and(|bytes| bytes > BODY_BYTES_MAX as u64) {
+        return Err(too_large());
+    }
+    if !is_json(request.headers()) {
+        return Err(Refusal::new(Kind::UnsupportedMediaType)
+            .detail("Send the body as Content-Type: application/json."));
+    }
+    match Limited::new(request.into_body(), BODY_BYTES_MAX).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
+        Err(error) => {
+            Err(Refusal::new(Kind::BadRequest).detail("The body broke off.").caused_by(error))
+        }
+    }
+}
+
+fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let essence = value.split(';').next().unwrap_or("").trim();
+    let subtype = essence.strip_prefix("application/").unwrap_or("");
+    subtype.eq_ignore_ascii_case("json") || subtype.to_ascii_lowercase().ends_with("+json")
+}
+
+/// Reads JSON that is nested at most [`DEPTH_MAX`] deep; tells broken JSON from a broken rule, and
+/// names the field.
+pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    if is_deeper_than(body, DEPTH_MAX) {
+        let detail = format!("The body is nested more than {DEPTH_MAX} levels deep.");
+        return Err(Refusal::new(Kind::BadJson).detail(detail));
+    }
+    let mut input = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut input).map_err(|error| {
+        let field = error.path().to_string();
+        refuse(&field, error.inner())
+    })?;
+    input.end().map_err(|error| refuse(".", &error))?;
+    Ok(value)
+}
+
+fn refuse(path: &str, error: &serde_json::Error) -> Refusal {
+    // The place in the text says nothing to somebody who thinks in fields.
+    let text = error.to_string();
+    let message = text.split(" at line ").next().unwrap_or(&text).to_owned();
+    if !error.is_data() {
+        return Refusal::new(Kind::BadJson)
+            .detail(format!("The body is not valid JSON: {message}."));
+    }
+    match message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
+        Some(field) if path == "." => Refusal::invalid(field, "is required"),
+        Some(field) => Refusal::invalid(&format!("{path}.{field}"), "is required"),
+        None if path == "." => Refusal::new(Kind::Invalid).detail(message),
+        None => Refusal::invalid(path, message),
+    }
+}
+
+/// Whether brackets outside of strings nest deeper than `max`. Looks at bytes, allocates nothing.
+fn is_deeper_than(json: &[u8], max: usize) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in json {
+        if in_string {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => in_string = false,
+                _ => {}
+            }
+            continue;
+        }
+        match byte {
+            b'"' => in_string = true,
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > max {
+            return true;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct Body {
+        name: String,
+        #[expect(dead_code, reason = "only its type matters")]
+        size: Option<u32>,
+    }
+
+    fn refused(body: &str) -> (Kind, String) {
+        let refusal = parse::<Body>(body.as_bytes()).unwrap_err();
+        (refusal.kind(), refusal.problem("r").error)
+    }
+
+    #[test]
+    fn unknown_fields_are_ignored() {
+        assert_eq!(parse::<Body>(br#"{"name":"x","more":1}"#).unwrap().name, "x");
+    }
+
+    #[test]
+    fn broken_json_and_broken_rules_are_told_apart() {
+        assert_eq!(refused(r#"{"name":"#).0, Kind::BadJson);
+        assert_eq!(refused(r#"{"name":"x"} y"#).0, Kind::BadJson);
+        assert_eq!(refused("").0, Kind::BadJson);
+        assert_eq!(refused("{}"), (Kind::Invalid, "name: is required".to_owned()));
+        let (kind, error) = refused(r#"{"name":7}"#);
+        assert_eq!(kind, Kind::Invalid);
+        assert!(error.starts_with("name: invalid type"), "{error}");
+        assert_eq!(refused("[]").0, Kind::Invalid);
+    }
+
+    #[test]
+    fn depth_is_counted_outside_of_strings() {
+        assert!(!is_deeper_than(br#"{"a":"[[[[[[\"[["}"#, 2));
+        assert!(!is_deeper_than(b"[[]]", 2));
+        assert!(is_deeper_than(b"[[[", 2));
+        assert_eq!(refused(&"[".repeat(100_000)).0, Kind::BadJson);
+    }
+}

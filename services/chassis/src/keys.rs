@@ -1,0 +1,183 @@
+//! Ed25519 keys in files: made on the first run, kept with mode 0600, public half beside them.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use jsonwebtoken::{DecodingKey, EncodingKey};
+use sha2::{Digest as _, Sha256};
+
+use crate::StartError;
+
+/// What precedes the 32 bytes of an Ed25519 public key in its `SubjectPublicKeyInfo` (RFC 8410
+/// section 4).
+const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0];
+/// Bytes of an Ed25519 public key.
+const PUBLIC_BYTES: usize = 32;
+
+/// A key that signs.
+#[derive(Clone)]
+pub struct SigningKey {
+    encoding: EncodingKey,
+    public: PublicKey,
+}
+
+/// Its public half.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicKey([u8; PUBLIC_BYTES]);
+
+impl SigningKey {
+    /// Makes a fresh key.
+    pub fn generate() -> Result<(Self, String), &'static str> {
+        let pair = Ed25519KeyPair::generate().map_err(|_| "no randomness for a new key")?;
+        let der = pair.to_pkcs8v1().map_err(|_| "the new key cannot be written")?;
+        let pem = pem("PRIVATE KEY", der.as_ref());
+        Ok((Self::from_pem(&pem)?, pem))
+    }
+
+    /// Reads a key in PKCS#8 PEM (RFC 5958).
+    pub fn from_pem(pem: &str) -> Result<Self, &'static str> {
+        const WANTED: &str = "expected an Ed25519 private key in PKCS#8 PEM";
+        let encoding = EncodingKey::from_ed_pem(pem.as_bytes()).map_err(|_| WANTED)?;
+        let pair =
+            Ed25519KeyPair::from_pkcs8_maybe_unchecked(encoding.as_bytes()).map_err(|_| WANTED)?;
+        let bytes = pair.public_key().as_ref().try_into().map_err(|_| WANTED)?;
+        Ok(Self { encoding, public: PublicKey(bytes) })
+    }
+
+    /// The key in `<folder>/<name>.key`, made with its `.pub` when it is not there.
+    pub fn load_or_make(folder: &Path, name: &str) -> Result<Self, StartError> {
+        make_folder(folder)?;
+        let path = folder.join(format!("{name}.key"));
+        let fault = |fault| StartError::Key { path: path.clone(), fault };
+        let key = match fs::read_to_string(&path) {
+            Ok(pem) => Self::from_pem(&pem).map_err(fault)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let (key, pem) = Self::generate().map_err(fault)?;
+                write_whole(&path, &pem, 0o600)?;
+                key
+            }
+            Err(source) => return Err(StartError::Path { path, source }),
+        };
+        write_whole(&folder.join(format!("{name}.pub")), &key.public.to_pem(), 0o644)?;
+        Ok(key)
+    }
+
+    /// What `jsonwebtoken` signs with.
+    #[must_use]
+    pub const fn encoding(&self) -> &EncodingKey {
+        &self.encoding
+    }
+
+    /// Its public half.
+    #[must_use]
+    pub const fn public(&self) -> &PublicKey {
+        &self.public
+    }
+}
+
+impl std::fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SigningKey({})", self.public.id())
+    }
+}
+
+impl PublicKey {
+    /// Reads a key in `SubjectPublicKeyInfo` PEM.
+    #[must_use]
+    pub fn from_pem(text: &str) -> Option<Self> {
+        let body: String = text.lines().filter(|line| !line.starts_with("-----")).collect();
+        let der = STANDARD.decode(body.trim()).ok()?;
+        der.strip_prefix(&SPKI_PREFIX)?.try_into().ok().map(Self)
+    }
+
+    /// The key in `SubjectPublicKeyInfo` PEM.
+    #[must_use]
+    pub fn to_pem(&self) -> String {
+        pem("PUBLIC KEY", &[SPKI_PREFIX.as_slice(), &self.0].concat())
+    }
+
+    /// The `x` of its JWK (RFC 8037 section 2).
+    #[must_use]
+    pub fn x(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.0)
+    }
+
+    /// Its thumbprint, which serves as `kid` (RFC 7638 section 3).
+    #[must_use]
+    pub fn id(&self) -> String {
+        let members = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, self.x());
+        URL_SAFE_NO_PAD.encode(Sha256::digest(members.as_bytes()))
+    }
+
+    /// What `jsonwebtoken` verifies with.
+    #[must_use]
+    pub fn decoding(&self) -> DecodingKey {
+        DecodingKey::from_ed_der(&self.0)
+    }
+}
+
+/// Makes `folder` with what leads to it; only its owner may enter.
+pub fn make_folder(folder: &Path) -> Result<(), StartError> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|source| StartError::Path { path: folder.to_owned(), source })
+}
+
+/// Writes a small file so that it is there whole or not at all.
+pub fn write_whole(path: &Path, text: &str, mode: u32) -> Result<(), StartError> {
+    let fault = |source| StartError::Path { path: path.to_owned(), source };
+    let fresh = path.with_extension(format!("{}.new", std::process::id()));
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(mode);
+    let mut file = options.open(&fresh).map_err(fault)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(fault)?;
+    fs::rename(&fresh, path).map_err(fault)
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    // An Ed25519 key is 64 characters at most, or one line and a bit (RFC 7468 section 2).
+    let body = STANDARD.encode(der);
+    let mut text = format!("-----BEGIN {label}-----\n");
+    let mut rest = body.as_str();
+    while !rest.is_empty() {
+        let (line, tail) = rest.split_at(rest.len().min(64));
+        text.push_str(line);
+        text.push('\n');
+        rest = tail;
+    }
+    text + &format!("-----END {label}-----\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_once_kept_private_and_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = SigningKey::load_or_make(folder.path(), "chat").unwrap();
+        let again = SigningKey::load_or_make(folder.path(), "chat").unwrap();
+        assert_eq!(made.public(), again.public());
+        let rights = fs::metadata(folder.path().join("chat.key")).unwrap().permissions();
+        assert_eq!(rights.mode() & 0o777, 0o600);
+        let public = fs::read_to_string(folder.path().join("chat.pub")).unwrap();
+        assert_eq!(PublicKey::from_pem(&public).as_ref(), Some(made.public()));
+    }
+
+    #[test]
+    fn a_file_that_is_no_key_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("chat.key"), "nonsense").unwrap();
+        let error = SigningKey::load_or_make(folder.path(), "chat").unwrap_err().to_string();
+        assert!(error.contains("chat.key") && error.contains("Ed25519"), "{error}");
+    }
+}

@@ -1,0 +1,234 @@
+//! `main` of every binary: read, check, open, start, say where, wait, drain.
+//!
+//! Exit codes: 0 after an orderly end, 1 when something could not be opened or started, 64 when
+//! the command line or the configuration is wrong (`EX_USAGE` of `sysexits.h`).
+
+use std::fmt::Write as _;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
+
+use crate::config::{Faults, Layers, Settings};
+use crate::running::Drained;
+use crate::{Bus, Clock, Deps, Random, Running, StartError, keys, telemetry};
+
+/// `EX_USAGE`.
+const EXIT_USAGE: u8 = 64;
+
+/// What a binary is.
+#[derive(Debug, Clone, Copy)]
+pub struct Program {
+    /// Its name; also the name of its section, but for `hubbub`.
+    pub name: &'static str,
+    /// Its version.
+    pub version: &'static str,
+    /// A profile over the defaults: a name and TOML.
+    pub profile: Option<(&'static str, &'static str)>,
+    /// The key that `--listen` sets.
+    pub listen_key: &'static str,
+}
+
+/// `[process]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    /// From the signal to the end, whatever is still in flight.
+    #[serde(with = "crate::config::span")]
+    grace: Duration,
+    /// How many events a listener of the in-process bus may lag behind.
+    bus_capacity: usize,
+}
+
+#[derive(Debug, clap::Parser)]
+struct Arguments {
+    /// Folder for everything that is kept; made if it is not there.
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    data: PathBuf,
+    /// A configuration file over the defaults; may be repeated, later ones win.
+    #[arg(long, value_name = "FILE")]
+    config: Vec<PathBuf>,
+    /// One setting over everything else, as in --set gateway.quota.enabled=false.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Where to listen, as in 0.0.0.0:8000.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Print the configuration in force, secrets masked, and stop.
+    #[arg(long)]
+    print_config: bool,
+}
+
+/// Runs a program to its end.
+pub fn main<C, S, F>(program: Program, start: S) -> ExitCode
+where
+    C: Settings,
+    S: FnOnce(C, Deps) -> F,
+    F: Future<Output = Result<Running, StartError>>,
+{
+    let arguments = match arguments(&program) {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
+    let layers = layers(&program, &arguments);
+    if arguments.print_config {
+        say(&layers.print());
+    }
+    let settings = match read::<C>(&layers) {
+        Ok(_) if arguments.print_config => return ExitCode::SUCCESS,
+        Ok(settings) => settings,
+        Err(faults) => {
+            complain(&format!("{}: the configuration has faults:\n{faults}", program.name));
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    match run(&program, &arguments, &layers, settings, start) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("{}: {error}", program.name));
+            match error {
+                StartError::Config(_) => ExitCode::from(EXIT_USAGE),
+                _ => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+fn arguments(program: &Program) -> Result<Arguments, ExitCode> {
+    use clap::{CommandFactory as _, FromArgMatches as _};
+
+    let command = Arguments::command().name(program.name).version(program.version);
+    let parsed = command.try_get_matches().and_then(|found| Arguments::from_arg_matches(&found));
+    parsed.map_err(|error| {
+        // Help and version are no faults; a closed standard output is nobody's loss.
+        error.print().ok();
+        if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS }
+    })
+}
+
+fn layers(program: &Program, arguments: &Arguments) -> Layers {
+    let mut layers = Layers::defaults();
+    if let Some((name, text)) = program.profile {
+        layers.profile(name, text);
+    }
+    arguments.config.iter().for_each(|path| layers.file(path));
+    layers.environment(program.name, std::env::vars_os().filter_map(text_of));
+    arguments.set.iter().for_each(|setting| layers.command_line(setting));
+    if let Some(address) = arguments.listen {
+        layers.put(program.listen_key, address.to_string());
+    }
+    layers
+}
+
+fn text_of((name, value): (std::ffi::OsString, std::ffi::OsString)) -> Option<(String, String)> {
+    Some((name.into_string().ok()?, value.into_string().ok()?))
+}
+
+/// The settings of the part and of the process, or every fault of both.
+fn read<C: Settings>(layers: &Layers) -> Result<(C, Config, telemetry::Config), Faults> {
+    let mut faults = layers.faults();
+    let part = faults.take(C::read(layers));
+    let process = faults.take(layers.section("process"));
+    let log = faults.take(layers.section("telemetry"));
+    let all = part.zip(process).zip(log).map(|((part, process), log)| (part, process, log));
+    faults.or(all)
+}
+
+fn run<C, S, F>(
+    program: &Program,
+    arguments: &Arguments,
+    layers: &Layers,
+    (part, process, log): (C, Config, telemetry::Config),
+    start: S,
+) -> Result<(), StartError>
+where
+    S: FnOnce(C, Deps) -> F,
+    F: Future<Output = Result<Running, StartError>>,
+{
+    telemetry::install(&log).map_err(|error| StartError::Other(error.into()))?;
+    layers.warnings().iter().for_each(|warning| warn!("{warning}"));
+    keys::make_folder(&arguments.data)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| StartError::Other(error.into()))?;
+    let deps = Deps {
+        bus: Bus::local(process.bus_capacity),
+        clock: Clock::System,
+        random: Random::System,
+        data: arguments.data.clone(),
+    };
+    runtime.block_on(async {
+        let mut signals = Signals::listen()?;
+        let running = start(part, deps).await?;
+        say(&summary(program, arguments, &running));
+        signals.next().await;
+        drain(running, process.grace, &mut signals).await;
+        Ok(())
+    })
+}
+
+async fn drain(running: Running, grace: Duration, signals: &mut Signals) {
+    info!(grace_ms = grace.as_millis(), "Draining; a second signal stops at once");
+    let parts = running.stops().to_vec();
+    let drained = tokio::select! {
+        drained = running.drain(grace) => drained,
+        () = signals.next() => {
+            parts.iter().for_each(crate::Stop::cancel);
+            Drained::Cut
+        }
+    };
+    match drained {
+        Drained::Clean => info!("Stopped"),
+        Drained::Cut => warn!("Stopped, and what was still in flight was cut off"),
+    }
+}
+
+/// The signals that end a process.
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, StartError> {
+        let listen = |kind| signal(kind).map_err(|error| StartError::Other(error.into()));
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// What is told once everything runs.
+fn summary(program: &Program, arguments: &Arguments, running: &Running) -> String {
+    let mut text = format!("{} {} is running.\n", program.name, program.version);
+    let data = ("data".to_owned(), arguments.data.display().to_string());
+    for (label, value) in running.lines.iter().chain([&data]) {
+        writeln!(text, "  {label:<9} {value}").ok();
+    }
+    text + "Ctrl-C stops it.\n"
+}
+
+/// A closed standard output stops nothing.
+fn say(text: &str) {
+    let mut out = io::stdout().lock();
+    io::Write::write_all(&mut out, text.as_bytes()).and_then(|()| io::Write::flush(&mut out)).ok();
+}
+
+fn complain(text: &str) {
+    io::Write::write_all(&mut io::stderr(), format!("{text}\n").as_bytes()).ok();
+}
