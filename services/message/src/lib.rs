@@ -1,1 +1,79 @@
+//! Durable conversations: rooms, members, messages and their change log.
+//!
+//! ```text
+//! POST  -> api -> writer: one transaction for all who wait -> fsync -> answers -> bell
+//! GET   -> api -> reading: may the caller know? -> store
+//! ```
+//!
+//! What was acknowledged is on the disk, exactly once, in one order: `seq`, without gaps, given by
+//! the store to every durable event of a room. This service keeps nothing that lives shorter than
+//! a restart: no sockets, no presence.
 
+mod api;
+mod bell;
+mod command;
+mod config;
+mod error;
+mod reading;
+mod store;
+mod text;
+mod writer;
+
+use chassis::database::Sqlite;
+use chassis::health::Health;
+use chassis::identity::{Identity, ServiceTokens};
+use chassis::peer::{Peer, http_client};
+use chassis::process::Program;
+use chassis::serve::serve;
+use chassis::{Deps, Running, StartError, Stop};
+
+use crate::api::Api;
+use crate::bell::Bell;
+use crate::bell::http::Ringer;
+pub use crate::bell::{Rings, Way};
+pub use crate::config::Config;
+use crate::reading::Reading;
+use crate::store::Store;
+pub use crate::writer::Config as WriterConfig;
+use crate::writer::Writer;
+
+/// The name in tokens, keys and configuration.
+const NAME: &str = "message";
+
+/// The service as a process of its own.
+pub const PROGRAM: Program = Program {
+    name: NAME,
+    version: env!("CARGO_PKG_VERSION"),
+    profile: None,
+    listen_key: "message.listen",
+};
+
+/// Opens the database, brings it to this version, and serves.
+pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
+    let stop = Stop::new();
+    let sqlite = Sqlite::open(&deps.data.join(&config.database), store::STEPS).await?;
+    let opened = Store::over(sqlite.clone(), &deps.random).await;
+    let store = opened.map_err(|error| StartError::Other(error.into()))?;
+    let identity = Identity::open(&config.identity, NAME, &deps)?;
+    let bell = bell(&config, &deps, &stop)?;
+    let sources = (deps.clock.clone(), deps.random.clone());
+    let writer = Writer::start(store.clone(), bell, sources, &config.writer, &stop);
+    let api = Api { writer, reading: Reading::of(store), identity };
+    let health = Health::new("Message Service", PROGRAM.version, deps.clock, stop.clone())
+        .with_database(sqlite);
+    let address = serve(config.listen, &config.server, api::routes(api), health, &stop)?;
+    Ok(Running::new(NAME, address, stop))
+}
+
+fn bell(config: &Config, deps: &Deps, stop: &Stop) -> Result<Bell, StartError> {
+    match config.bell {
+        Way::Bus => Ok(Bell::Bus(deps.bus.clone())),
+        Way::Http => {
+            let keys = config.identity.keys_folder(&deps.data);
+            let tokens = ServiceTokens::open(NAME, &keys, deps)?;
+            let (base, window) = (&config.rings.chat_url, config.rings.window);
+            let chat = Peer::new(http_client()?, base, "chat", tokens, window);
+            Ok(Bell::Http(Ringer::start(chat, &config.rings, stop)))
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The section `[message]`, and what it shares with the other spokes.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use chassis::config::{Faults, Layers, Settings};
+use chassis::{identity, serve};
+use serde::Deserialize;
+
+use crate::{bell, writer};
+
+/// The settings of the message service.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The database, seen from the data folder.
+    pub database: PathBuf,
+    /// Limits of the listener.
+    pub server: serve::Config,
+    /// How commands are gathered.
+    pub writer: writer::Config,
+    /// How the chat service hears of what was stored.
+    pub bell: bell::Way,
+    /// How it hears by HTTP.
+    pub rings: bell::Rings,
+    /// Whom to believe.
+    pub identity: identity::Config,
+}
+
+/// `[message]` as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Section {
+    listen: SocketAddr,
+    database: PathBuf,
+    server: serve::Config,
+    writer: writer::Config,
+    bell: bell::Way,
+    rings: bell::Rings,
+}
+
+impl Settings for Config {
+    fn read(layers: &Layers) -> Result<Self, Faults> {
+        let mut faults = Faults::default();
+        let section = faults.take(layers.section::<Section>("message"));
+        let identity = faults.take(layers.section::<identity::Config>("identity"));
+        let (section, identity) = faults.or(section.zip(identity))?;
+        let Section { listen, database, server, writer, bell, rings } = section;
+        Ok(Self { listen, database, server, writer, bell, rings, identity })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_whole() {
+        let config = Config::read(&Layers::defaults()).unwrap();
+        assert_eq!(config.listen.port(), 3003);
+        assert!(config.listen.ip().is_loopback());
+    }
+
+    #[test]
+    fn a_queue_without_places_and_a_bell_of_another_kind_are_faults() {
+        let mut layers = Layers::defaults();
+        layers.command_line("message.writer.queue_commands_max=0");
+        layers.command_line("message.bell=trumpet");
+        layers.command_line("message.nonsense=1");
+        let faults = Config::read(&layers).unwrap_err();
+        assert_eq!(faults.0.len(), 3, "{faults}");
+    }
+}

@@ -1,0 +1,251 @@
+//! The transaction of a batch: what its commands name is read with one statement for each table,
+//! whatever they change is written with one statement for each table. Lists travel as one JSON
+//! parameter.
+
+use contract::message::Message;
+use contract::{ClientId, MessageId, RoomId, UserId};
+use serde::Serialize;
+use sqlx::sqlite::{SqliteQueryResult, SqliteRow};
+use sqlx::{Sqlite, Transaction};
+
+use crate::store::row::{self, message_columns, room_columns, signed};
+use crate::store::{Error, SHARD, Store};
+use crate::writer::known::{Known, KnownRoom, Origin};
+use crate::writer::plan::{Changes, Entry};
+
+const KNOWN_ROOMS: &str = concat!(
+    "SELECT ",
+    room_columns!(),
+    ", r.message_count, r.last_message_seq, r.active_at \
+     FROM json_each($1) AS k CROSS JOIN rooms AS r WHERE r.id = k.value"
+);
+const KNOWN_MEMBERS: &str = "\
+    SELECT m.room_id, m.user_id, m.username, m.role, m.joined_at \
+    FROM json_each($1) AS k CROSS JOIN members AS m \
+    WHERE m.room_id = k.value ->> 0 AND m.user_id = unhex(k.value ->> 1, '-')";
+const KNOWN_SENT: &str = concat!(
+    "SELECT ",
+    message_columns!(),
+    " FROM json_each($1) AS k CROSS JOIN messages AS m \
+     WHERE m.user_id = unhex(k.value ->> 0, '-') AND m.client_id = unhex(k.value ->> 1, '-')"
+);
+const KNOWN_PARENTS: &str = "\
+    SELECT m.id, m.room_id FROM json_each($1) AS k CROSS JOIN messages AS m \
+    WHERE m.id = unhex(k.value, '-')";
+
+const MAKE_ROOMS: &str = "\
+    INSERT INTO rooms (id, name, search, description, kind, creator_id, is_private, created_at, \
+        head_seq, message_count, member_count, last_message_seq, active_at) \
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, \
+        unhex(value ->> 5, '-'), value ->> 6, value ->> 7, value ->> 8, value ->> 9, \
+        value ->> 10, value ->> 11, value ->> 12 \
+    FROM json_each($1)";
+/// The old head is asked for, so that a number that moved under us breaks the batch.
+const MOVE_ROOMS: &str = "\
+    UPDATE rooms SET head_seq = c.value ->> 2, message_count = c.value ->> 3, \
+        member_count = c.value ->> 4, last_message_seq = c.value ->> 5, \
+        active_at = c.value ->> 6 \
+    FROM json_each($1) AS c WHERE rooms.id = c.value ->> 0 AND rooms.head_seq = c.value ->> 1";
+const PUT_MEMBERS: &str = "\
+    INSERT INTO members (room_id, user_id, username, role, joined_at) \
+    SELECT value ->> 0, unhex(value ->> 1, '-'), value ->> 2, value ->> 3, value ->> 4 \
+    FROM json_each($1) WHERE true \
+    ON CONFLICT (room_id, user_id) DO UPDATE SET \
+        username = excluded.username, role = excluded.role, joined_at = excluded.joined_at";
+const REMOVE_MEMBERS: &str = "\
+    DELETE FROM members WHERE (room_id, user_id) IN \
+        (SELECT value ->> 0, unhex(value ->> 1, '-') FROM json_each($1))";
+const APPEND_MESSAGES: &str = "\
+    INSERT INTO messages (id, room_id, seq, n, user_id, username, content, message_type, \
+        parent_id, client_id, created_at) \
+    SELECT unhex(value ->> 0, '-'), value ->> 1, value ->> 2, value ->> 3, \
+        unhex(value ->> 4, '-'), value ->> 5, value ->> 6, value ->> 7, \
+        unhex(value ->> 8, '-'), unhex(value ->> 9, '-'), value ->> 10 \
+    FROM json_each($1)";
+const MOVE_SHARD: &str = "UPDATE shards SET head = head + $2 WHERE shard = $1 RETURNING head";
+/// `key` counts the rows of the list from 0.
+const APPEND_LOG: &str = "\
+    INSERT INTO log (shard_seq, shard, room_id, seq, type, ts, message_seq, payload) \
+    SELECT $2 + key, $3, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, \
+        value ->> 5 \
+    FROM json_each($1)";
+
+/// What the commands of a batch name, each once.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    pub(crate) rooms: Vec<RoomId>,
+    pub(crate) members: Vec<(RoomId, UserId)>,
+    pub(crate) sent: Vec<(UserId, ClientId)>,
+    pub(crate) parents: Vec<MessageId>,
+}
+
+/// A batch on its way into the store. Dropped without a commit, it leaves no trace.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    transaction: Transaction<'static, Sqlite>,
+}
+
+impl Store {
+    /// Begins to write; nobody else writes until the batch is gone.
+    pub(crate) async fn begin(&self) -> Result<Batch, Error> {
+        Ok(Batch { transaction: self.writer().begin_with("BEGIN IMMEDIATE").await? })
+    }
+}
+
+impl Batch {
+    /// Looks up what the commands name.
+    pub(crate) async fn look_up(&mut self, names: &Names) -> Result<Known, Error> {
+        let mut known = Known::default();
+        for found in self.list(KNOWN_ROOMS, &names.rooms).await? {
+            let room = known_room(&found)?;
+            known.rooms.insert(room.room.id.clone(), room);
+        }
+        for found in self.list(KNOWN_MEMBERS, &names.members).await? {
+            let member = row::member(&found)?;
+            if let Some(room) = known.rooms.get_mut(&row::room_id(&found, "room_id")?) {
+                room.members.insert(member.user_id, member);
+            }
+        }
+        for found in self.list(KNOWN_SENT, &names.sent).await? {
+            let message = row::message(&found)?;
+            known.sent.extend(message.client_id.map(|id| ((message.user_id, id), message)));
+        }
+        for found in self.list(KNOWN_PARENTS, &names.parents).await? {
+            let id = MessageId(row::uuid(&found, "id")?);
+            known.parents.insert(id, row::room_id(&found, "room_id")?);
+        }
+        Ok(known)
+    }
+
+    /// Writes what the batch changes.
+    pub(crate) async fn write(&mut self, changes: &Changes) -> Result<(), Error> {
+        let made = changes.rooms.iter().filter(|room| room.origin == Origin::Made);
+        self.put(MAKE_ROOMS, &made.map(made_room).collect::<Vec<_>>()).await?;
+        let moved = changes.rooms.iter().filter_map(moved_room).collect::<Vec<_>>();
+        if self.put(MOVE_ROOMS, &moved).await? != moved.len() {
+            return Err(Error::Raced);
+        }
+        self.put(REMOVE_MEMBERS, &changes.left).await?;
+        let joined = changes.joined.iter().map(|(room, member)| {
+            (room, member.user_id, &member.username, member.role.as_str(), member.joined_at.0)
+        });
+        self.put(PUT_MEMBERS, &joined.collect::<Vec<_>>()).await?;
+        self.put(APPEND_MESSAGES, &changes.messages.iter().map(message).collect::<Vec<_>>())
+            .await?;
+        self.append_log(&changes.log).await
+    }
+
+    /// Makes it last. When this returns, the disk has it.
+    pub(crate) async fn commit(self) -> Result<(), Error> {
+        Ok(self.transaction.commit().await?)
+    }
+
+    async fn append_log(&mut self, log: &[Entry]) -> Result<(), Error> {
+        if log.is_empty() {
+            return Ok(());
+        }
+        let count = signed(log.len() as u64);
+        let head: i64 = sqlx::query_scalar(MOVE_SHARD)
+            .bind(SHARD)
+            .bind(count)
+            .fetch_one(&mut *self.transaction)
+            .await?;
+        let rows = log.iter().map(|entry| {
+            let payload = entry.message_seq.is_none().then(|| entry.data.get());
+            (&entry.room, entry.seq, entry.kind.as_str(), entry.ts.0, entry.message_seq, payload)
+        });
+        sqlx::query(APPEND_LOG)
+            .bind(json(&rows.collect::<Vec<_>>())?)
+            .bind(head - count + 1)
+            .bind(SHARD)
+            .execute(&mut *self.transaction)
+            .await?;
+        Ok(())
+    }
+
+    async fn list<T: Serialize>(
+        &mut self,
+        statement: &'static str,
+        list: &[T],
+    ) -> Result<Vec<SqliteRow>, Error> {
+        if list.is_empty() {
+            return Ok(Vec::new());
+        }
+        let query = sqlx::query(statement).bind(json(list)?);
+        Ok(query.fetch_all(&mut *self.transaction).await?)
+    }
+
+    /// How many rows the statement changed.
+    async fn put<T: Serialize>(
+        &mut self,
+        statement: &'static str,
+        list: &[T],
+    ) -> Result<usize, Error> {
+        if list.is_empty() {
+            return Ok(0);
+        }
+        let query = sqlx::query(statement).bind(json(list)?);
+        let done: SqliteQueryResult = query.execute(&mut *self.transaction).await?;
+        Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
+    }
+}
+
+fn json<T: Serialize + ?Sized>(list: &T) -> Result<String, Error> {
+    serde_json::to_string(list).map_err(Error::Encoding)
+}
+
+fn known_room(found: &SqliteRow) -> Result<KnownRoom, Error> {
+    let room = row::room(found)?;
+    let message_count = row::number(found, "message_count")?;
+    let last_message_seq = row::number(found, "last_message_seq")?;
+    Ok(KnownRoom::stored(room, message_count, last_message_seq, row::time(found, "active_at")?))
+}
+
+fn made_room(made: &KnownRoom) -> impl Serialize + use<'_> {
+    let room = &made.room;
+    (
+        &room.id,
+        &room.name,
+        format!("{}\n{}", room.name, room.id).to_lowercase(),
+        &room.description,
+        room.kind.as_str(),
+        room.creator_id,
+        room.is_private,
+        room.created_at.0,
+        room.last_seq,
+        made.message_count,
+        room.member_count,
+        made.last_message_seq,
+        made.active_at.0,
+    )
+}
+
+fn moved_room(moved: &KnownRoom) -> Option<impl Serialize + use<'_>> {
+    let Origin::Stored { head } = moved.origin else { return None };
+    let room = &moved.room;
+    Some((
+        &room.id,
+        head,
+        room.last_seq,
+        moved.message_count,
+        room.member_count,
+        moved.last_message_seq,
+        moved.active_at.0,
+    ))
+}
+
+fn message(message: &Message) -> impl Serialize + use<'_> {
+    (
+        message.id,
+        &message.room_id,
+        message.seq,
+        message.n,
+        message.user_id,
+        &message.username,
+        &message.content,
+        &message.message_type,
+        message.parent_id,
+        message.client_id,
+        message.created_at.0,
+    )
+}

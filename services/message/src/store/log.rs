@@ -1,0 +1,62 @@
+//! Reading the change log.
+
+use contract::internal::LogEvent;
+use contract::{EventKind, RoomId};
+use serde_json::value::{RawValue, to_raw_value};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use crate::store::row::{self, message_columns, signed};
+use crate::store::{Error, Store};
+
+const HEADS: &str = "\
+    SELECT r.id, r.head_seq FROM json_each($1) AS k CROSS JOIN rooms AS r WHERE r.id = k.value";
+const EVENTS: &str = concat!(
+    "SELECT l.seq, l.type, l.ts, l.payload, ",
+    message_columns!(),
+    " FROM log AS l \
+     LEFT JOIN messages AS m ON m.room_id = l.room_id AND m.seq = l.message_seq \
+     WHERE l.room_id = $1 AND l.seq > $2 AND l.seq <= $3 ORDER BY l.seq LIMIT $4"
+);
+
+impl Store {
+    /// The heads of those rooms that exist.
+    pub(crate) async fn heads(&self, rooms: &[&RoomId]) -> Result<Vec<(RoomId, u64)>, Error> {
+        let list = serde_json::to_string(rooms).map_err(Error::Encoding)?;
+        let found = sqlx::query(HEADS).bind(list).fetch_all(self.reader()).await?;
+        let head = |found| Ok((row::room_id(found, "id")?, row::number(found, "head_seq")?));
+        found.iter().map(head).collect()
+    }
+
+    /// Events after `after` up to and with `upto`, in order, at most `limit`; one about a message
+    /// carries its newest state.
+    pub(crate) async fn events(
+        &self,
+        room: &RoomId,
+        after: u64,
+        upto: u64,
+        limit: u32,
+    ) -> Result<Vec<LogEvent>, Error> {
+        let query = sqlx::query(EVENTS)
+            .bind(room.as_str())
+            .bind(signed(after))
+            .bind(signed(upto))
+            .bind(limit);
+        query.fetch_all(self.reader()).await?.iter().map(event).collect()
+    }
+}
+
+fn event(found: &SqliteRow) -> Result<LogEvent, Error> {
+    let kind = row::event_kind(found, "type")?;
+    let data = match kind {
+        EventKind::MessageCreated => {
+            to_raw_value(&row::message(found)?).map_err(Error::Encoding)?
+        }
+        EventKind::MemberJoined | EventKind::MemberLeft => payload(found)?,
+    };
+    Ok(LogEvent { seq: row::number(found, "seq")?, kind, ts: row::time(found, "ts")?, data })
+}
+
+fn payload(found: &SqliteRow) -> Result<Box<RawValue>, Error> {
+    RawValue::from_string(found.try_get("payload")?).map_err(Error::Encoding)
+}

@@ -1,0 +1,289 @@
+//! Takes what waits into one transaction: an acknowledgement says that its commit is on the disk.
+//!
+//! There is one writer. It takes commands in the order in which they came, at most a batch of them,
+//! judges each (a refused one harms no other), writes them all, commits, answers, and then rings,
+//! in order. When the commit fails nobody is acknowledged and nothing rings. While it commits, the
+//! next batch gathers by itself; it never waits for company longer than `linger`, and only when
+//! the batch before had company too.
+
+pub(crate) mod known;
+pub(crate) mod plan;
+
+use std::collections::HashSet;
+use std::hash::Hash;
+use std::mem;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use chassis::refuse::chain;
+use chassis::{Clock, Random, Stop};
+use contract::room::Room;
+use contract::{Channel, Event, RoomId, Timestamp};
+use serde::Deserialize;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
+use tracing::{error, info, warn};
+
+use crate::bell::Bell;
+use crate::command::{Author, Draft, NewRoom, Outcome, Sent, Work};
+use crate::error::Error;
+use crate::store::batch::Names;
+use crate::store::{self, Store};
+use crate::writer::plan::{Entry, Plan};
+
+/// How the writer gathers.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Most commands that wait; one more is refused at once.
+    pub queue_commands_max: NonZeroUsize,
+    /// Most commands of one transaction.
+    pub batch_commands_max: NonZeroUsize,
+    /// How long a batch may wait for as many commands as the one before it had.
+    #[serde(with = "chassis::config::span")]
+    pub linger: Duration,
+}
+
+/// Where commands are handed in. The writer ends when the last of these is gone.
+#[derive(Debug, Clone)]
+pub(crate) struct Writer {
+    queue: mpsc::Sender<Command>,
+}
+
+/// A command that waits for its answer. Whoever drops it does not take it back.
+#[derive(Debug)]
+pub(crate) struct Pending(oneshot::Receiver<Result<Outcome, Error>>);
+
+#[derive(Debug)]
+struct Command {
+    author: Author,
+    work: Work,
+    answer: oneshot::Sender<Result<Outcome, Error>>,
+}
+
+impl Writer {
+    /// Starts the writer of `store`.
+    pub(crate) fn start(
+        store: Store,
+        bell: Bell,
+        sources: (Clock, Random),
+        config: &Config,
+        stop: &Stop,
+    ) -> Self {
+        let (queue, commands) = mpsc::channel(config.queue_commands_max.get());
+        let (clock, random) = sources;
+        let batch_max = config.batch_commands_max.get();
+        let latest = Timestamp(0);
+        let linger = config.linger;
+        let state = State::Working;
+        let task = Task { store, bell, clock, random, batch_max, linger, latest, state };
+        let cut = stop.clone();
+        stop.spawn(async move {
+            tokio::select! {
+                () = task.run(commands) => {}
+                // A batch that is under way is rolled back, and nobody was told otherwise.
+                () = cut.cancelled() => {}
+            }
+        });
+        Self { queue }
+    }
+
+    pub(crate) async fn send(&self, author: Author, draft: Draft) -> Result<Sent, Error> {
+        self.submit(author, draft)?.sent().await
+    }
+
+    pub(crate) async fn create(&self, author: Author, room: NewRoom) -> Result<Room, Error> {
+        self.hand_in(author, Work::Create(room))?.room().await
+    }
+
+    pub(crate) async fn join(&self, author: Author, room: RoomId) -> Result<Room, Error> {
+        self.hand_in(author, Work::Join(room))?.room().await
+    }
+
+    pub(crate) async fn leave(&self, author: Author, room: RoomId) -> Result<Room, Error> {
+        self.hand_in(author, Work::Leave(room))?.room().await
+    }
+
+    /// Hands a message in without waiting, so that several keep their order.
+    pub(crate) fn submit(&self, author: Author, draft: Draft) -> Result<Pending, Error> {
+        self.hand_in(author, Work::Send(draft))
+    }
+
+    fn hand_in(&self, author: Author, work: Work) -> Result<Pending, Error> {
+        let (answer, pending) = oneshot::channel();
+        match self.queue.try_send(Command { author, work, answer }) {
+            Ok(()) => Ok(Pending(pending)),
+            Err(mpsc::error::TrySendError::Full(_)) => Err(Error::QueueFull),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(Error::NotStored),
+        }
+    }
+}
+
+impl Pending {
+    pub(crate) async fn sent(self) -> Result<Sent, Error> {
+        match self.0.await {
+            Ok(Ok(Outcome::Sent(sent))) => Ok(sent),
+            Ok(Err(error)) => Err(error),
+            Ok(Ok(Outcome::Room(_))) | Err(_) => Err(Error::NotStored),
+        }
+    }
+
+    async fn room(self) -> Result<Room, Error> {
+        match self.0.await {
+            Ok(Ok(Outcome::Room(room))) => Ok(room),
+            Ok(Err(error)) => Err(error),
+            Ok(Ok(Outcome::Sent(_))) | Err(_) => Err(Error::NotStored),
+        }
+    }
+}
+
+struct Task {
+    store: Store,
+    bell: Bell,
+    clock: Clock,
+    random: Random,
+    batch_max: usize,
+    linger: Duration,
+    /// The moment of the batch before: time in the log never runs backwards.
+    latest: Timestamp,
+    state: State,
+}
+
+/// Whether the last batch could be stored; the log hears of changes only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Working,
+    Failing,
+}
+
+/// What a committed batch answers and rings.
+type Committed = (Vec<Result<Outcome, Error>>, Vec<Entry>);
+
+impl Task {
+    async fn run(mut self, mut queue: mpsc::Receiver<Command>) {
+        let mut batch = Vec::with_capacity(self.batch_max);
+        let mut company = 0;
+        while queue.recv_many(&mut batch, self.batch_max).await > 0 {
+            self.gather(&mut queue, &mut batch, company).await;
+            company = batch.len();
+            self.settle(mem::take(&mut batch)).await;
+        }
+        self.store.close().await;
+    }
+
+    /// Waits a moment for those whom the last batch answered and who are likely to come again.
+    async fn gather(
+        &self,
+        queue: &mut mpsc::Receiver<Command>,
+        batch: &mut Vec<Command>,
+        company: usize,
+    ) {
+        let end = Instant::now() + self.linger;
+        while batch.len() < company.min(self.batch_max) {
+            let room = self.batch_max - batch.len();
+            match timeout_at(end, queue.recv_many(batch, room)).await {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// Stores a batch and answers everybody in it. A batch that breaks a rule of the database is
+    /// tried again one by one, so that only the command at fault is refused.
+    async fn settle(&mut self, batch: Vec<Command>) {
+        match self.store_batch(&batch).await {
+            Ok(committed) => self.publish(batch, committed),
+            Err(error) if error.is_conflict() && batch.len() > 1 => {
+                warn!(cause = chain(&error), "A batch broke a rule and is stored one by one");
+                for command in batch {
+                    self.settle_one(command).await;
+                }
+            }
+            Err(error) => self.refuse(batch, &error),
+        }
+    }
+
+    async fn settle_one(&mut self, command: Command) {
+        let one = vec![command];
+        match self.store_batch(&one).await {
+            Ok(committed) => self.publish(one, committed),
+            Err(error) => self.refuse(one, &error),
+        }
+    }
+
+    async fn store_batch(&mut self, batch: &[Command]) -> Result<Committed, store::Error> {
+        self.latest = self.latest.max(self.clock.now());
+        let mut transaction = self.store.begin().await?;
+        let known = transaction.look_up(&names(batch)).await?;
+        let mut plan = Plan::new(known, self.latest, &self.random);
+        let answers =
+            batch.iter().map(|command| plan.judge(&command.author, &command.work)).collect();
+        let changes = plan.finish();
+        if !changes.log.is_empty() {
+            transaction.write(&changes).await?;
+            transaction.commit().await?;
+        }
+        Ok((answers, changes.log))
+    }
+
+    /// Tells everybody what became of the command, and rings.
+    fn publish(&mut self, batch: Vec<Command>, (answers, log): Committed) {
+        if mem::replace(&mut self.state, State::Working) == State::Failing {
+            info!("Batches are stored again");
+        }
+        for (command, answer) in batch.into_iter().zip(answers) {
+            // Whoever no longer listens asks again with the same client id.
+            command.answer.send(answer).ok();
+        }
+        for entry in log {
+            self.bell.ring(Event {
+                channel: Channel::Room(entry.room),
+                epoch: self.store.epoch().to_owned(),
+                seq: entry.seq,
+                kind: entry.kind,
+                ts: entry.ts,
+                data: entry.data,
+            });
+        }
+    }
+
+    /// Nothing of the batch was stored: nobody is acknowledged.
+    fn refuse(&mut self, batch: Vec<Command>, error: &store::Error) {
+        if mem::replace(&mut self.state, State::Failing) == State::Working {
+            error!(commands = batch.len(), cause = chain(error), "Batches cannot be stored");
+        }
+        for command in batch {
+            command.answer.send(Err(Error::NotStored)).ok();
+        }
+    }
+}
+
+/// What the commands name, each once.
+fn names(batch: &[Command]) -> Names {
+    let mut names = Names::default();
+    for Command { author, work, .. } in batch {
+        match work {
+            Work::Send(draft) => {
+                names.rooms.push(draft.room.clone());
+                names.members.push((draft.room.clone(), author.id));
+                names.sent.extend(draft.client.map(|client| (author.id, client)));
+                names.parents.extend(draft.parent);
+            }
+            Work::Create(room) => names.rooms.extend(room.id.clone()),
+            Work::Join(room) | Work::Leave(room) => {
+                names.rooms.push(room.clone());
+                names.members.push((room.clone(), author.id));
+            }
+        }
+    }
+    once(&mut names.rooms);
+    once(&mut names.members);
+    once(&mut names.sent);
+    once(&mut names.parents);
+    names
+}
+
+fn once<T: Clone + Eq + Hash>(list: &mut Vec<T>) {
+    let mut seen = HashSet::with_capacity(list.len());
+    list.retain(|item| seen.insert(item.clone()));
+}
