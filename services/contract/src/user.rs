@@ -41,6 +41,32 @@ pub struct User {
     pub created_at: Timestamp,
 }
 
+/// An account as everybody signed in sees it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PublicUser {
+    /// Its id.
+    pub id: UserId,
+    /// See [`User::username`].
+    pub username: String,
+    /// See [`User::display_name`].
+    pub display_name: Option<String>,
+    /// See [`User::first_name`].
+    pub first_name: Option<String>,
+    /// See [`User::last_name`].
+    pub last_name: Option<String>,
+    /// See [`User::avatar_url`].
+    pub avatar_url: Option<String>,
+    /// See [`User::bio`].
+    pub bio: Option<String>,
+    /// See [`User::location`].
+    pub location: Option<String>,
+    /// See [`User::roles`].
+    pub roles: Vec<Role>,
+    /// See [`User::created_at`].
+    pub created_at: Timestamp,
+}
+
 /// `POST /api/auth/register`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

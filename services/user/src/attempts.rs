@@ -1,0 +1,185 @@
+//! Slows down whoever guesses: counts failed sign-ins per account and per address in bounded
+//! memory. Every attempt is counted before the password is looked at, so that a burst of parallel
+//! guesses is counted too, and forgiven when it was right. Never waits, never does I/O.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use contract::{Timestamp, UserId};
+
+/// Failures are counted this long, from the first one on.
+const WINDOW: Duration = Duration::from_mins(15);
+/// The wait after the first failure too many; it doubles with each further one, up to [`WINDOW`].
+const FIRST_WAIT: Duration = Duration::from_secs(15);
+/// Failures that an account has free.
+const ACCOUNT_FREE: u32 = 5;
+/// Failures that an address has free: many people may share one.
+const ADDRESS_FREE: u32 = 100;
+
+/// Whom a sign-in names.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Target {
+    /// An account, however it was named.
+    Account(UserId),
+    /// A name that no account has, as a digest, so that it takes the same memory as an account.
+    Nobody([u8; 16]),
+}
+
+/// Too many failures; the next attempt is welcome after this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RetryAfter(pub(crate) Duration);
+
+/// The counts of both.
+#[derive(Debug)]
+pub(crate) struct Attempts(Mutex<Counts>);
+
+#[derive(Debug)]
+struct Counts {
+    targets: Generations<Target>,
+    addresses: Generations<IpAddr>,
+}
+
+impl Attempts {
+    /// Remembers at most `entries_max` accounts and as many addresses.
+    pub(crate) fn new(entries_max: usize) -> Self {
+        Self(Mutex::new(Counts {
+            targets: Generations::new(entries_max),
+            addresses: Generations::new(entries_max),
+        }))
+    }
+
+    /// Counts an attempt to sign in as `target`, or refuses it uncounted.
+    pub(crate) fn spend(
+        &self,
+        target: &Target,
+        address: IpAddr,
+        now: Timestamp,
+    ) -> Result<(), RetryAfter> {
+        let mut counts = self.lock();
+        let by_target = counts.targets.at(target, now).admit(now);
+        let by_address = counts.addresses.at(&subscriber(address), now).admit(now);
+        by_target.and(by_address)?;
+        counts.targets.at(target, now).fail(ACCOUNT_FREE, now);
+        counts.addresses.at(&subscriber(address), now).fail(ADDRESS_FREE, now);
+        Ok(())
+    }
+
+    /// Counts an attempt that names no account, or refuses it uncounted.
+    pub(crate) fn spend_address(&self, address: IpAddr, now: Timestamp) -> Result<(), RetryAfter> {
+        let mut counts = self.lock();
+        let failures = counts.addresses.at(&subscriber(address), now);
+        failures.admit(now)?;
+        failures.fail(ADDRESS_FREE, now);
+        Ok(())
+    }
+
+    /// The attempt was right: the account starts afresh. The address keeps its other failures, or
+    /// signing in to an account of one's own would buy more guesses at those of others.
+    pub(crate) fn forgive(&self, target: &Target, address: IpAddr, now: Timestamp) {
+        let mut counts = self.lock();
+        counts.targets.forget(target);
+        counts.addresses.at(&subscriber(address), now).take_back(ADDRESS_FREE);
+    }
+
+    /// The attempt was never judged, or was right and names no account.
+    pub(crate) fn take_back(&self, target: Option<&Target>, address: IpAddr, now: Timestamp) {
+        let mut counts = self.lock();
+        if let Some(target) = target {
+            counts.targets.at(target, now).take_back(ACCOUNT_FREE);
+        }
+        counts.addresses.at(&subscriber(address), now).take_back(ADDRESS_FREE);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who is behind an address: one subscriber has a whole /64 of IPv6 (RFC 6177), and an IPv4
+/// address stays itself however it is written.
+fn subscriber(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            let network = u128::from(address) & !u128::from(u64::MAX);
+            IpAddr::V6(network.into())
+        }
+    }
+}
+
+/// The failures of one account or address.
+#[derive(Debug, Clone, Copy)]
+struct Failures {
+    count: u32,
+    since: Timestamp,
+    blocked_until: Timestamp,
+}
+
+impl Failures {
+    const fn none(now: Timestamp) -> Self {
+        Self { count: 0, since: now, blocked_until: now }
+    }
+
+    fn is_over(&self, now: Timestamp) -> bool {
+        now >= self.since.plus(WINDOW) && now >= self.blocked_until
+    }
+
+    fn admit(&self, now: Timestamp) -> Result<(), RetryAfter> {
+        if now >= self.blocked_until {
+            return Ok(());
+        }
+        Err(RetryAfter(self.blocked_until.since(now)))
+    }
+
+    fn fail(&mut self, free: u32, now: Timestamp) {
+        self.count = self.count.saturating_add(1);
+        if let Some(excess) = self.count.checked_sub(free) {
+            let wait = FIRST_WAIT.saturating_mul(2_u32.saturating_pow(excess)).min(WINDOW);
+            self.blocked_until = now.plus(wait);
+        }
+    }
+
+    fn take_back(&mut self, free: u32) {
+        self.count = self.count.saturating_sub(1);
+        if self.count < free {
+            self.blocked_until = self.since;
+        }
+    }
+}
+
+/// A map that forgets the longest unused half of its entries when it is full.
+#[derive(Debug)]
+struct Generations<K> {
+    young: HashMap<K, Failures>,
+    old: HashMap<K, Failures>,
+    young_max: usize,
+}
+
+impl<K: Clone + Eq + Hash> Generations<K> {
+    fn new(entries_max: usize) -> Self {
+        Self { young: HashMap::new(), old: HashMap::new(), young_max: (entries_max / 2).max(1) }
+    }
+
+    fn at(&mut self, key: &K, now: Timestamp) -> &mut Failures {
+        let kept = self.old.remove(key).unwrap_or(Failures::none(now));
+        if !self.young.contains_key(key) && self.young.len() >= self.young_max {
+            self.old = std::mem::take(&mut self.young);
+        }
+        let failures = self.young.entry(key.clone()).or_insert(kept);
+        if failures.is_over(now) {
+            *failures = Failures::none(now);
+        }
+        failures
+    }
+
+    fn forget(&mut self, key: &K) {
+        self.young.remove(key);
+        self.old.remove(key);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+//! The set-up code: the only way to the first administrator. It is good once, and only its digest
+//! is kept.
+
+use std::net::IpAddr;
+
+use chassis::Random;
+use contract::caller::Role;
+use contract::user::{Register, Setup as Body};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use crate::error::Error;
+use crate::register::Draft;
+use crate::session::Granted;
+use crate::store::setup::Setup;
+use crate::store::{self, Store};
+use crate::users::Users;
+
+/// SHA-256 of the code.
+pub(crate) type CodeHash = [u8; 32];
+
+/// Without the letters that look like digits (Crockford's base 32).
+const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+/// Groups of [`GROUP_LENGTH`] characters: 100 bits in all.
+const GROUPS: usize = 4;
+const GROUP_LENGTH: usize = 5;
+
+/// Puts the code in force: the `configured` one, else one drawn at the first start, which is
+/// returned to be told once.
+pub(crate) async fn offer(
+    store: &Store,
+    configured: Option<&str>,
+    random: &Random,
+) -> Result<Option<String>, store::Error> {
+    if let Some(code) = configured {
+        store.offer_setup(&digest(code)).await?;
+        return Ok(None);
+    }
+    if store.find_setup().await?.is_some() {
+        return Ok(None);
+    }
+    let code = draw(random);
+    store.offer_setup(&digest(&code)).await?;
+    Ok(Some(code))
+}
+
+fn draw(random: &Random) -> String {
+    let group =
+        |_| random.bytes::<GROUP_LENGTH>().map(|byte| char::from(ALPHABET[usize::from(byte) % 32]));
+    let groups = (0..GROUPS).map(group).map(|group| group.iter().collect::<String>());
+    groups.collect::<Vec<_>>().join("-")
+}
+
+fn digest(code: &str) -> CodeHash {
+    Sha256::digest(code.trim().as_bytes()).into()
+}
+
+impl Users {
+    /// Makes the first administrator's account for whoever knows the code.
+    pub(crate) async fn set_up(&self, body: Body, from: IpAddr) -> Result<Granted, Error> {
+        let Body { code, username, email, password } = body;
+        let register = Register { username, email, password, ..Register::default() };
+        let draft = Draft::parse(&register, self.rules)?;
+        self.check_code(&code, from).await?;
+        let hash = self.check_and_hash(&draft).await?;
+        let account = self.draw_account(&draft, vec![Role::Customer, Role::Admin]);
+        let (session, token) = self.sessions.draw();
+        self.store.register_first(&account, &hash, &session, account.created_at).await?;
+        self.sessions.grant(account, session.id, token)
+    }
+
+    async fn check_code(&self, code: &str, from: IpAddr) -> Result<(), Error> {
+        let now = self.clock.now();
+        self.attempts.spend_address(from, now)?;
+        let setup = self.store.find_setup().await;
+        let Some(Setup::Offered(hash)) =
+            setup.inspect_err(|_| self.attempts.take_back(None, from, now))?
+        else {
+            return Err(Error::SetupUsed);
+        };
+        if !bool::from(hash.ct_eq(&digest(code))) {
+            return Err(Error::WrongSetupCode);
+        }
+        self.attempts.take_back(None, from, now);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drawn_code_is_long_enough_not_to_be_guessed_and_easy_to_type() {
+        let code = draw(&Random::System);
+        let groups: Vec<_> = code.split('-').collect();
+        assert_eq!(groups.len(), GROUPS);
+        for group in groups {
+            assert_eq!(group.len(), GROUP_LENGTH);
+            assert!(group.bytes().all(|byte| ALPHABET.contains(&byte)), "{group}");
+        }
+        assert_ne!(code, draw(&Random::System));
+    }
+
+    #[test]
+    fn space_around_a_typed_code_does_not_matter() {
+        assert_eq!(digest(" 12345\n"), digest("12345"));
+        assert_ne!(digest("12345"), digest("12346"));
+    }
+}

@@ -1,0 +1,41 @@
+//! The rules of accounts and everything that they need. What can be done with it stands in
+//! `register`, `setup`, `login`, `profile` and `directory`.
+
+use chassis::{Clock, Random};
+use contract::UserId;
+
+use crate::account::Account;
+use crate::attempts::Attempts;
+use crate::error::Error;
+use crate::password::{Passwords, SALT_BYTES};
+use crate::register::Rules;
+use crate::session::{Granted, Sessions};
+use crate::store::Store;
+
+/// One of these serves every call.
+#[derive(Debug)]
+pub(crate) struct Users {
+    pub(crate) store: Store,
+    pub(crate) passwords: Passwords,
+    pub(crate) sessions: Sessions,
+    pub(crate) attempts: Attempts,
+    pub(crate) rules: Rules,
+    pub(crate) clock: Clock,
+    pub(crate) random: Random,
+}
+
+impl Users {
+    /// Trades a refresh token for a new pair of tokens.
+    pub(crate) async fn refresh(&self, token: &str) -> Result<Granted, Error> {
+        self.sessions.renew(token).await
+    }
+
+    /// The caller's own account.
+    pub(crate) async fn own_account(&self, id: UserId) -> Result<Account, Error> {
+        self.store.find_account(id).await?.ok_or(Error::AccountGone)
+    }
+
+    pub(crate) fn draw_salt(&self) -> [u8; SALT_BYTES] {
+        self.random.bytes()
+    }
+}

@@ -1,0 +1,97 @@
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::{Answer, PASSWORD, Spoke, ada, answer, settings, spoke};
+
+async fn guess_from(spoke: &Spoke, address: &str, name: &str, password: &str) -> Answer {
+    let body = json!({"username": name, "password": password});
+    let request = spoke.request(Method::POST, "/api/login").json(&body);
+    answer(request.header("x-forwarded-for", address)).await
+}
+
+#[tokio::test]
+async fn the_sixth_guess_at_an_account_has_to_wait_and_the_owner_gets_in_afterwards() {
+    let spoke = spoke().await;
+    spoke.registered("ada").await;
+    for _ in 0..5 {
+        spoke.log_in("ada", "wrong password").await.problem("wrong-credentials", 401);
+    }
+    let refused = spoke.log_in("ada", PASSWORD).await;
+    assert_eq!(refused.headers["retry-after"], "15");
+    refused.problem("rate-limited", 429);
+    spoke.later(Duration::from_secs(15));
+    spoke.log_in("ada", PASSWORD).await.is(200);
+    spoke.log_in("ada", "wrong password").await.problem("wrong-credentials", 401);
+}
+
+#[tokio::test]
+async fn each_further_guess_waits_longer() {
+    let spoke = spoke().await;
+    spoke.registered("ada").await;
+    for _ in 0..5 {
+        spoke.log_in("ada", "wrong password").await.is(401);
+    }
+    spoke.later(Duration::from_secs(15));
+    spoke.log_in("ada", "wrong password").await.is(401);
+    assert_eq!(spoke.log_in("ada", PASSWORD).await.headers["retry-after"], "30");
+}
+
+#[tokio::test]
+async fn it_does_not_matter_how_the_account_is_named_or_whether_there_is_one() {
+    let spoke = spoke().await;
+    spoke.post("/api/register", &ada()).await.is(201);
+    for _ in 0..5 {
+        let body = json!({"email": "ada@example.com", "password": "wrong password"});
+        spoke.post("/api/login", &body).await.is(401);
+        spoke.log_in("nobody", "wrong password").await.is(401);
+    }
+    spoke.log_in("ada", "wrong password").await.problem("rate-limited", 429);
+    spoke.log_in("nobody", "wrong password").await.problem("rate-limited", 429);
+}
+
+#[tokio::test]
+async fn a_burst_of_guesses_at_once_is_counted_too() {
+    let spoke = spoke().await;
+    spoke.registered("ada").await;
+    let guesses = (0..20).map(|_| spoke.log_in("ada", "wrong password"));
+    let answers = futures_util::future::join_all(guesses).await;
+    assert_eq!(answers.iter().filter(|answer| answer.status == 401).count(), 5);
+    assert_eq!(answers.iter().filter(|answer| answer.status == 429).count(), 15);
+}
+
+#[tokio::test]
+async fn an_address_is_slowed_down_whoever_it_guesses_at() {
+    let spoke = spoke().await;
+    spoke.registered("ada").await;
+    for guess in 0..100 {
+        let name = format!("nobody{guess}");
+        guess_from(&spoke, "192.0.2.1", &name, "wrong password").await.is(401);
+    }
+    let refused = guess_from(&spoke, "192.0.2.1", "ada", PASSWORD).await;
+    refused.problem("rate-limited", 429);
+    guess_from(&spoke, "192.0.2.2", "ada", PASSWORD).await.is(200);
+}
+
+#[tokio::test]
+async fn a_stranger_cannot_name_another_address_as_its_own() {
+    let spoke = settings().with("user.trusted_proxies=[]").start().await;
+    spoke.registered("ada").await;
+    for guess in 0..100 {
+        let (name, address) = (format!("nobody{guess}"), format!("192.0.2.{guess}"));
+        guess_from(&spoke, &address, &name, "wrong password").await.is(401);
+    }
+    guess_from(&spoke, "198.51.100.1", "ada", PASSWORD).await.problem("rate-limited", 429);
+}
+
+#[tokio::test]
+async fn guesses_at_the_set_up_code_are_slowed_down() {
+    let spoke = spoke().await;
+    let mut body = ada();
+    body["code"] = json!("wrong");
+    for _ in 0..100 {
+        spoke.post("/api/setup", &body).await.problem("wrong-credentials", 401);
+    }
+    spoke.post("/api/setup", &body).await.problem("rate-limited", 429);
+}

@@ -1,0 +1,23 @@
+//! The user service as its callers meet it: a real listener on a free port, a real database in a
+//! folder of its own.
+
+#[cfg(test)]
+mod directory;
+#[cfg(test)]
+mod guessing;
+#[cfg(test)]
+mod keys;
+#[cfg(test)]
+mod profile;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod registering;
+#[cfg(test)]
+mod restarting;
+#[cfg(test)]
+mod sessions;
+#[cfg(test)]
+mod setting_up;
+#[cfg(test)]
+mod support;
