@@ -178,12 +178,7 @@ impl Identity {
 
     /// The identity check of the spoke `me`, which has the keys of users' tokens from `users`.
     #[must_use]
-    pub fn with_keys(
-        config: &Config,
-        me: &'static str,
-        deps: &Deps,
-        users: KeySource,
-    ) -> Self {
+    pub fn with_keys(config: &Config, me: &'static str, deps: &Deps, users: KeySource) -> Self {
         Self(Arc::new(Inner {
             rules: Rules { issuer: config.issuer.clone(), audience: config.audience.clone() },
             users,

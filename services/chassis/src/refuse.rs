@@ -27,14 +27,27 @@ pub struct Refusal {
     detail: Option<Cow<'static, str>>,
     errors: Vec<FieldFault>,
     retry_after: Option<Duration>,
+    limit: Option<&'static Limit>,
     cause: Option<Cause>,
+}
+
+/// A limit that a caller reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// Its name: letters and hyphens.
+    pub name: &'static str,
+    /// How many calls it allows
+    pub calls: u32,
+    /// in what time.
+    pub window: Duration,
 }
 
 impl Refusal {
     /// Refuses for `kind`.
     #[must_use]
     pub const fn new(kind: Kind) -> Self {
-        Self { kind, detail: None, errors: Vec::new(), retry_after: None, cause: None }
+        let errors = Vec::new();
+        Self { kind, detail: None, errors, retry_after: None, limit: None, cause: None }
     }
 
     /// Says what the caller can do about it.
@@ -63,6 +76,13 @@ impl Refusal {
     #[must_use]
     pub const fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
+        self
+    }
+
+    /// Names the limit that was reached.
+    #[must_use]
+    pub const fn limit(mut self, limit: &'static Limit) -> Self {
+        self.limit = Some(limit);
         self
     }
 
@@ -124,8 +144,29 @@ impl Refusal {
         if let Some(wait) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
         }
+        if let Some(limit) = self.limit {
+            let wait = self.retry_after.unwrap_or(limit.window);
+            limit.fields(headers, wait);
+        }
         if let Some(challenge) = challenge(self.kind) {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+    }
+}
+
+impl Limit {
+    /// As in the IETF's draft on rate limit fields: nothing is left for another `wait`.
+    fn fields(&self, headers: &mut HeaderMap, wait: Duration) {
+        let (name, calls, window) = (self.name, self.calls, self.window.as_secs());
+        let wait = wait.as_secs().max(1);
+        let fields = [
+            ("ratelimit", format!("\"{name}\";r=0;t={wait}")),
+            ("ratelimit-policy", format!("\"{name}\";q={calls};w={window}")),
+        ];
+        for (field, value) in fields {
+            if let Ok(value) = HeaderValue::try_from(value) {
+                headers.insert(field, value);
+            }
         }
     }
 }
@@ -183,6 +224,15 @@ mod tests {
         assert_eq!(response.headers()[header::RETRY_AFTER], "1");
         let problem = serde_json::to_string(&refusal.problem("abc")).unwrap();
         assert!(!problem.contains("disk"), "{problem}");
+    }
+
+    #[test]
+    fn a_reached_limit_is_described() {
+        const LIMIT: Limit = Limit { name: "sign-in", calls: 5, window: Duration::from_mins(15) };
+        let refusal = Refusal::new(Kind::RateLimited).retry_after(Duration::from_secs(7));
+        let headers = refusal.limit(&LIMIT).answer("abc", "/").headers().clone();
+        assert_eq!(headers["ratelimit"], "\"sign-in\";r=0;t=7");
+        assert_eq!(headers["ratelimit-policy"], "\"sign-in\";q=5;w=900");
     }
 
     #[test]
