@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use chassis::refuse::Limit;
 use contract::{Timestamp, UserId};
 
 /// Failures are counted this long, from the first one on.
@@ -15,9 +16,9 @@ const WINDOW: Duration = Duration::from_mins(15);
 /// The wait after the first failure too many; it doubles with each further one, up to [`WINDOW`].
 const FIRST_WAIT: Duration = Duration::from_secs(15);
 /// Failures that an account has free.
-const ACCOUNT_FREE: u32 = 5;
+static BY_ACCOUNT: Limit = Limit { name: "sign-in-by-account", calls: 5, window: WINDOW };
 /// Failures that an address has free: many people may share one.
-const ADDRESS_FREE: u32 = 100;
+static BY_ADDRESS: Limit = Limit { name: "sign-in-by-address", calls: 100, window: WINDOW };
 
 /// Whom a sign-in names.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -28,9 +29,14 @@ pub(crate) enum Target {
     Nobody([u8; 16]),
 }
 
-/// Too many failures; the next attempt is welcome after this.
+/// Too many failures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct RetryAfter(pub(crate) Duration);
+pub(crate) struct TooMany {
+    /// The next attempt is welcome after this.
+    pub(crate) wait: Duration,
+    /// Of what there were too many.
+    pub(crate) limit: &'static Limit,
+}
 
 /// The counts of both.
 #[derive(Debug)]
@@ -57,22 +63,21 @@ impl Attempts {
         target: &Target,
         address: IpAddr,
         now: Timestamp,
-    ) -> Result<(), RetryAfter> {
+    ) -> Result<(), TooMany> {
         let mut counts = self.lock();
-        let by_target = counts.targets.at(target, now).admit(now);
-        let by_address = counts.addresses.at(&subscriber(address), now).admit(now);
-        by_target.and(by_address)?;
-        counts.targets.at(target, now).fail(ACCOUNT_FREE, now);
-        counts.addresses.at(&subscriber(address), now).fail(ADDRESS_FREE, now);
+        counts.targets.at(target, now).admit(&BY_ACCOUNT, now)?;
+        counts.addresses.at(&subscriber(address), now).admit(&BY_ADDRESS, now)?;
+        counts.targets.at(target, now).fail(&BY_ACCOUNT, now);
+        counts.addresses.at(&subscriber(address), now).fail(&BY_ADDRESS, now);
         Ok(())
     }
 
     /// Counts an attempt that names no account, or refuses it uncounted.
-    pub(crate) fn spend_address(&self, address: IpAddr, now: Timestamp) -> Result<(), RetryAfter> {
+    pub(crate) fn spend_address(&self, address: IpAddr, now: Timestamp) -> Result<(), TooMany> {
         let mut counts = self.lock();
         let failures = counts.addresses.at(&subscriber(address), now);
-        failures.admit(now)?;
-        failures.fail(ADDRESS_FREE, now);
+        failures.admit(&BY_ADDRESS, now)?;
+        failures.fail(&BY_ADDRESS, now);
         Ok(())
     }
 
@@ -81,16 +86,16 @@ impl Attempts {
     pub(crate) fn forgive(&self, target: &Target, address: IpAddr, now: Timestamp) {
         let mut counts = self.lock();
         counts.targets.forget(target);
-        counts.addresses.at(&subscriber(address), now).take_back(ADDRESS_FREE);
+        counts.addresses.at(&subscriber(address), now).take_back(&BY_ADDRESS);
     }
 
     /// The attempt was never judged, or was right and names no account.
     pub(crate) fn take_back(&self, target: Option<&Target>, address: IpAddr, now: Timestamp) {
         let mut counts = self.lock();
         if let Some(target) = target {
-            counts.targets.at(target, now).take_back(ACCOUNT_FREE);
+            counts.targets.at(target, now).take_back(&BY_ACCOUNT);
         }
-        counts.addresses.at(&subscriber(address), now).take_back(ADDRESS_FREE);
+        counts.addresses.at(&subscriber(address), now).take_back(&BY_ADDRESS);
     }
 
     fn lock(&self) -> MutexGuard<'_, Counts> {
@@ -127,24 +132,24 @@ impl Failures {
         now >= self.since.plus(WINDOW) && now >= self.blocked_until
     }
 
-    fn admit(&self, now: Timestamp) -> Result<(), RetryAfter> {
+    fn admit(&self, limit: &'static Limit, now: Timestamp) -> Result<(), TooMany> {
         if now >= self.blocked_until {
             return Ok(());
         }
-        Err(RetryAfter(self.blocked_until.since(now)))
+        Err(TooMany { wait: self.blocked_until.since(now), limit })
     }
 
-    fn fail(&mut self, free: u32, now: Timestamp) {
+    fn fail(&mut self, limit: &Limit, now: Timestamp) {
         self.count = self.count.saturating_add(1);
-        if let Some(excess) = self.count.checked_sub(free) {
+        if let Some(excess) = self.count.checked_sub(limit.calls) {
             let wait = FIRST_WAIT.saturating_mul(2_u32.saturating_pow(excess)).min(WINDOW);
             self.blocked_until = now.plus(wait);
         }
     }
 
-    fn take_back(&mut self, free: u32) {
+    fn take_back(&mut self, limit: &Limit) {
         self.count = self.count.saturating_sub(1);
-        if self.count < free {
+        if self.count < limit.calls {
             self.blocked_until = self.since;
         }
     }

@@ -7,7 +7,7 @@ use chassis::refuse::Refusal;
 use contract::Kind;
 use contract::problem::FieldFault;
 
-use crate::attempts::RetryAfter;
+use crate::attempts::TooMany;
 use crate::faults::Faults;
 use crate::store::Unique;
 use crate::{password, store, token};
@@ -25,7 +25,7 @@ pub(crate) enum Error {
     #[error("the account is unknown or the password is wrong")]
     WrongCredentials,
     #[error("there were too many failed attempts")]
-    TooManyAttempts(Duration),
+    TooManyAttempts(TooMany),
     #[error("the set-up code is wrong")]
     WrongSetupCode,
     #[error("the set-up code was used")]
@@ -62,9 +62,9 @@ impl From<Faults> for Error {
     }
 }
 
-impl From<RetryAfter> for Error {
-    fn from(RetryAfter(wait): RetryAfter) -> Self {
-        Self::TooManyAttempts(wait)
+impl From<TooMany> for Error {
+    fn from(too_many: TooMany) -> Self {
+        Self::TooManyAttempts(too_many)
     }
 }
 
@@ -77,9 +77,10 @@ impl From<Error> for Refusal {
             }
             Error::WrongCredentials => Self::new(Kind::WrongCredentials)
                 .detail("There is no account with this name and this password."),
-            Error::TooManyAttempts(wait) => Self::new(Kind::RateLimited)
+            Error::TooManyAttempts(TooMany { wait, limit }) => Self::new(Kind::RateLimited)
                 .detail("There were too many failed attempts. Try again later.")
-                .retry_after(wait),
+                .retry_after(wait)
+                .limit(limit),
             Error::WrongSetupCode => {
                 Self::new(Kind::WrongCredentials).detail("The set-up code is wrong.")
             }

@@ -119,10 +119,23 @@ async fn sweep(users: Arc<Users>, interval: Duration, stop: Stop) {
             () = stop.drain_began() => return,
             _ = ticks.tick() => {}
         }
-        match users.sessions.sweep(SWEEP_ROWS_MAX).await {
+        match sweep_all(&users.sessions, &stop).await {
             Ok(0) => {}
             Ok(rows) => info!(rows, "Forgot {rows} dead sessions and spent tokens"),
             Err(error) => warn!(cause = refuse::chain(&error), "Dead sessions stay for now"),
         }
     }
+}
+
+/// One bounded statement after the other, so that those who wait to write get in between.
+async fn sweep_all(sessions: &Sessions, stop: &Stop) -> Result<u64, store::Error> {
+    let mut rows = 0;
+    while !stop.is_draining() {
+        let deleted = sessions.sweep(SWEEP_ROWS_MAX).await?;
+        rows += deleted;
+        if deleted == 0 {
+            break;
+        }
+    }
+    Ok(rows)
 }

@@ -69,3 +69,6 @@ impl Store {
         Ok(self.db.writer.begin_with(BEGIN).await?)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,11 +21,12 @@ fn the_sixth_failure_of_an_account_has_to_wait_and_each_wait_doubles() {
     for _ in 0..5 {
         assert_eq!(attempts.spend(&ada(), HOME, START), Ok(()));
     }
-    let wait = RetryAfter(Duration::from_secs(15));
-    assert_eq!(attempts.spend(&ada(), HOME, START), Err(wait));
-    let later = START.plus(wait.0);
+    let wait = Duration::from_secs(15);
+    let refused = TooMany { wait, limit: &BY_ACCOUNT };
+    assert_eq!(attempts.spend(&ada(), HOME, START), Err(refused));
+    let later = START.plus(wait);
     assert_eq!(attempts.spend(&ada(), HOME, later), Ok(()));
-    let longer = RetryAfter(Duration::from_secs(30));
+    let longer = TooMany { wait: wait * 2, ..refused };
     assert_eq!(attempts.spend(&ada(), HOME, later), Err(longer));
 }
 
@@ -36,7 +37,7 @@ fn the_wait_never_exceeds_the_window() {
     for _ in 0..100 {
         match attempts.spend(&ada(), HOME, now) {
             Ok(()) => {}
-            Err(RetryAfter(wait)) => {
+            Err(TooMany { wait, .. }) => {
                 assert!(wait <= WINDOW);
                 now = now.plus(wait);
             }
@@ -76,7 +77,8 @@ fn an_address_may_fail_a_hundred_times_whoever_it_names() {
     for n in 0..100 {
         assert_eq!(attempts.spend(&nth(n), HOME, START), Ok(()));
     }
-    assert!(attempts.spend(&nth(100), HOME, START).is_err());
+    let refused = attempts.spend(&nth(100), HOME, START).unwrap_err();
+    assert_eq!(refused.limit, &BY_ADDRESS);
     let elsewhere = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
     assert_eq!(attempts.spend(&nth(100), elsewhere, START), Ok(()));
 }

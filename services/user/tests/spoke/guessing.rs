@@ -20,6 +20,8 @@ async fn the_sixth_guess_at_an_account_has_to_wait_and_the_owner_gets_in_afterwa
     }
     let refused = spoke.log_in("ada", PASSWORD).await;
     assert_eq!(refused.headers["retry-after"], "15");
+    assert_eq!(refused.headers["ratelimit"], "\"sign-in-by-account\";r=0;t=15");
+    assert_eq!(refused.headers["ratelimit-policy"], "\"sign-in-by-account\";q=5;w=900");
     refused.problem("rate-limited", 429);
     spoke.later(Duration::from_secs(15));
     spoke.log_in("ada", PASSWORD).await.is(200);

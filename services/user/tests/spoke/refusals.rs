@@ -1,7 +1,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{access, ada, answer, fields, spoke};
+use crate::support::{PASSWORD, access, ada, answer, fields, refresh, spoke};
 
 const POSTS: [&str; 4] = ["/api/register", "/api/setup", "/api/login", "/api/refresh-token"];
 
@@ -111,6 +111,26 @@ async fn when_too_many_passwords_wait_the_next_is_refused_at_once() {
             assert!(answer.headers.contains_key("retry-after"));
             answer.problem("overloaded", 503);
         }
+    }
+}
+
+#[tokio::test]
+async fn a_broken_store_is_unavailable_and_says_nothing_of_itself() {
+    let spoke = spoke().await;
+    let session = spoke.registered("ada").await;
+    spoke.break_database().await;
+    let said = [
+        spoke.post("/api/register", &ada()).await,
+        spoke.log_in("ada", PASSWORD).await,
+        spoke.refresh(refresh(&session)).await,
+        spoke.get_as(access(&session), "/api/profile").await,
+        spoke.put_as(access(&session), "/api/profile", &json!({"bio": "x"})).await,
+        spoke.get_as(access(&session), "/api/users").await,
+    ];
+    for answer in said {
+        assert!(answer.headers.contains_key("retry-after"));
+        let problem = answer.problem("unavailable", 503).to_string();
+        assert!(!problem.contains("table") && !problem.contains("accounts\""), "{problem}");
     }
 }
 

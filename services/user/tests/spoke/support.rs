@@ -11,6 +11,8 @@ use contract::Timestamp;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection as _, SqliteConnection};
 use tempfile::TempDir;
 use user::Config;
 
@@ -99,6 +101,18 @@ impl Spoke {
 
     pub(crate) fn keys_folder(&self) -> PathBuf {
         self.settings.folder.path().join("keys")
+    }
+
+    /// Takes the tables away behind the service's back.
+    pub(crate) async fn break_database(&self) {
+        let path = self.settings.folder.path().join("user.db");
+        let options = SqliteConnectOptions::new().filename(path).foreign_keys(false);
+        let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+        for statement in ["DROP TABLE refresh_tokens", "DROP TABLE sessions", "DROP TABLE accounts"]
+        {
+            sqlx::query(statement).execute(&mut connection).await.unwrap();
+        }
+        connection.close().await.unwrap();
     }
 
     /// The text that was told under `label` when it started.
