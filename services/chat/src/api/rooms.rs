@@ -1,0 +1,128 @@
+//! Rooms for clients: what the message service keeps, with what is live added.
+
+use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use chassis::caller::Acting;
+use chassis::hop::Hop;
+use chassis::json::{Json, Path};
+use chassis::peer::Answer;
+use chassis::refuse::Refusal;
+use contract::message::{Message, SendMessage};
+use contract::room::{CreateRoom, Done, Room};
+use contract::{Channel, Kind, RoomId};
+use http::header::{HeaderValue, LINK};
+use http::{HeaderMap, StatusCode};
+use tokio::sync::oneshot;
+
+use super::Api;
+use crate::hub::Hub;
+use crate::lane::{Draft, Reply};
+
+pub(super) async fn create_room(
+    State(api): State<Api>,
+    Acting(person): Acting,
+    hop: Hop,
+    Json(draft): Json<CreateRoom>,
+) -> Result<Response, Refusal> {
+    let made = api.node.conversations.create_room(&person, &draft, &hop).await?;
+    Ok((made.status, Json(live(&api.node.hub, made.body))).into_response())
+}
+
+pub(super) async fn list_rooms(
+    State(api): State<Api>,
+    Acting(person): Acting,
+    hop: Hop,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refusal> {
+    let query = query.unwrap_or_default();
+    let page = api.node.conversations.list_rooms(&person, &query, &hop).await?;
+    let links = link(&page, &api.node.config.public_prefix);
+    let rooms = page.body.into_iter().map(|room| live(&api.node.hub, room));
+    Ok((links, Json(rooms.collect::<Vec<_>>())).into_response())
+}
+
+pub(super) async fn get_room(
+    State(api): State<Api>,
+    Acting(person): Acting,
+    hop: Hop,
+    Path(id): Path<RoomId>,
+) -> Result<Json<Room>, Refusal> {
+    let found = api.node.conversations.get_room(&person, &id, &hop).await?;
+    Ok(Json(live(&api.node.hub, found.body)))
+}
+
+pub(super) async fn join_room(
+    State(api): State<Api>,
+    Acting(person): Acting,
+    hop: Hop,
+    Path(id): Path<RoomId>,
+) -> Result<Json<Done>, Refusal> {
+    let done = api.node.conversations.join_room(&person, &id, &hop).await?.body;
+    let room = done.room.map(|room| live(&api.node.hub, room));
+    Ok(Json(Done { message: done.message, room }))
+}
+
+pub(super) async fn leave_room(
+    State(api): State<Api>,
+    Acting(person): Acting,
+    hop: Hop,
+    Path(id): Path<RoomId>,
+) -> Result<Json<Done>, Refusal> {
+    let done = api.node.conversations.leave_room(&person, &id, &hop).await?.body;
+    let room = done.room.map(|room| live(&api.node.hub, room));
+    Ok(Json(Done { message: done.message, room }))
+}
+
+pub(super) async fn send_message(
+    State(api): State<Api>,
+    Acting(person): Acting,
+    Path(id): Path<RoomId>,
+    Json(message): Json<SendMessage>,
+) -> Result<(StatusCode, Json<Message>), Refusal> {
+    let (reply, stored) = oneshot::channel();
+    api.node.lane.send(Draft { author: &person, room: &id, message }, Reply::Caller(reply));
+    // A lane that is cut off answers nobody.
+    let stored = stored.await.map_err(|_| Refusal::new(Kind::Unavailable))??;
+    let status = if stored.dup { StatusCode::OK } else { StatusCode::CREATED };
+    Ok((status, Json(*stored.message)))
+}
+
+/// Adds what is live: how many people have the room open here, and which of its members.
+fn live(hub: &Hub, mut room: Room) -> Room {
+    let channel = Channel::from(room.id.clone());
+    room.online_members = Some(hub.people(&channel));
+    for member in room.members.iter_mut().flatten() {
+        member.online = Some(hub.has(&channel, member.user_id));
+    }
+    room
+}
+
+/// The `Link` of a page, with its path as the public sees it.
+fn link<T>(page: &Answer<T>, prefix: &str) -> HeaderMap {
+    let public = page.link.as_ref().map(|link| link.replace("</api/", &format!("<{prefix}/")));
+    let value = public.and_then(|link| HeaderValue::try_from(link).ok());
+    value.map(|value| (LINK, value)).into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_leads_where_the_public_can_go() {
+        let link_of = |link: Option<&str>| {
+            let page = Answer { status: StatusCode::OK, link: link.map(str::to_owned), body: () };
+            link_header(&page)
+        };
+        assert_eq!(
+            link_of(Some("</api/rooms?cursor=x&limit=2>; rel=\"next\"")).as_deref(),
+            Some("</api/chat/rooms?cursor=x&limit=2>; rel=\"next\"")
+        );
+        assert_eq!(link_of(None), None);
+    }
+
+    fn link_header(page: &Answer<()>) -> Option<String> {
+        let headers = link(page, "/api/chat");
+        headers.get(LINK).map(|value| value.to_str().unwrap().to_owned())
+    }
+}

@@ -1,0 +1,220 @@
+//! One room as this node has it open: how far its log was heard, and who sits in it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use contract::internal::{Head, Log};
+use contract::room::MemberLeft;
+use contract::{Channel, Event, EventKind, UserId};
+
+use super::seat::{Departure, Ring, Seat};
+
+/// A room that somebody has open.
+#[derive(Debug)]
+pub(crate) struct Room {
+    channel: Channel,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Which life of the log was heard; unknown until the first event or head.
+    epoch: Option<String>,
+    /// Everything up to here was passed on.
+    last: u64,
+    is_private: bool,
+    filling: Filling,
+    seats: HashMap<u64, Arc<Seat>>,
+    people: HashMap<UserId, usize>,
+}
+
+/// Whether a part of the log is being read because it was not heard.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Filling {
+    #[default]
+    No,
+    /// What is rung meanwhile is left to the reading; `heard` is the newest of it.
+    Yes { heard: u64 },
+}
+
+/// A part of the log that was not heard: everything after `after`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hole {
+    pub(crate) channel: Channel,
+    pub(crate) epoch: String,
+    pub(crate) after: u64,
+}
+
+/// Whether a room has anybody in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Occupancy {
+    Open,
+    Empty,
+}
+
+impl Room {
+    pub(crate) fn new(channel: Channel) -> Arc<Self> {
+        Arc::new(Self { channel, state: Mutex::default() })
+    }
+
+    pub(crate) fn sit(&self, seat: Arc<Seat>) {
+        let mut state = self.state();
+        *state.people.entry(seat.user()).or_default() += 1;
+        state.seats.insert(seat.number(), seat);
+    }
+
+    pub(crate) fn leave(&self, seat: &Seat) -> Occupancy {
+        let mut state = self.state();
+        state.remove(seat);
+        if state.seats.is_empty() { Occupancy::Empty } else { Occupancy::Open }
+    }
+
+    /// How many people have it open.
+    pub(crate) fn people(&self) -> usize {
+        self.state().people.len()
+    }
+
+    /// Whether `user` has it open.
+    pub(crate) fn has(&self, user: UserId) -> bool {
+        self.state().people.contains_key(&user)
+    }
+
+    /// The newest event that was passed on.
+    pub(crate) fn last(&self) -> u64 {
+        self.state().last
+    }
+
+    /// Passes an event on, or finds that something before it was not heard.
+    pub(crate) fn hear(&self, event: &Event) -> Option<Hole> {
+        let mut state = self.state();
+        if state.epoch.as_deref() != Some(&event.epoch) {
+            let is_first = state.epoch.is_none();
+            state.restart(&event.epoch, event.seq);
+            if is_first {
+                state.deliver(event);
+            }
+            return None;
+        }
+        if event.seq <= state.last {
+            return None;
+        }
+        if let Filling::Yes { heard } = &mut state.filling {
+            *heard = event.seq.max(*heard);
+            return None;
+        }
+        if event.seq == state.last + 1 {
+            state.deliver(event);
+            return None;
+        }
+        Some(state.begin_filling(&self.channel, event.seq))
+    }
+
+    /// Compares with the store's newest position.
+    pub(crate) fn check(&self, head: &Head) -> Option<Hole> {
+        let mut state = self.state();
+        // Where nothing was heard yet there is nothing to compare.
+        let epoch = state.epoch.as_ref()?;
+        if *epoch != head.epoch {
+            state.restart(&head.epoch, head.head);
+        } else if head.head > state.last && state.filling == Filling::No {
+            return Some(state.begin_filling(&self.channel, head.head));
+        }
+        None
+    }
+
+    /// Passes on what was read to fill a hole; the next hole if there is one already.
+    pub(crate) fn fill(&self, log: Log) -> Option<Hole> {
+        let mut state = self.state();
+        let Filling::Yes { heard } = std::mem::take(&mut state.filling) else { return None };
+        let is_whole = state.epoch.as_ref() == Some(&log.epoch) && state.continues(&log);
+        if !is_whole {
+            state.restart(&log.epoch, log.head);
+            return None;
+        }
+        for event in log.events {
+            if event.seq > state.last {
+                let contract::internal::LogEvent { seq, kind, ts, data } = event;
+                let (channel, epoch) = (self.channel.clone(), log.epoch.clone());
+                state.deliver(&Event { channel, epoch, seq, kind, ts, data });
+            }
+        }
+        (heard > state.last).then(|| state.begin_filling(&self.channel, heard))
+    }
+
+    /// The log could not be read; the next event or check finds the hole again.
+    pub(crate) fn give_up_filling(&self) {
+        self.state().filling = Filling::No;
+    }
+
+    /// Learns what a subscriber found: how private the room is, and its head where none was known.
+    pub(crate) fn learn(&self, is_private: bool, head: &Head) {
+        let mut state = self.state();
+        state.is_private = is_private;
+        if state.epoch.as_ref() != Some(&head.epoch) {
+            state.restart(&head.epoch, head.head);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn deliver(&mut self, event: &Event) {
+        self.last = event.seq;
+        if event.kind == EventKind::MemberLeft {
+            self.note_departure(event);
+        }
+        let ring = Arc::new(Ring::new(event));
+        self.seats.values().for_each(|seat| seat.hear(&ring));
+    }
+
+    /// Another life of the log, or a part of it that cannot be pushed: every subscriber has to
+    /// come back and say where it is.
+    fn restart(&mut self, epoch: &str, head: u64) {
+        self.epoch = Some(epoch.to_owned());
+        self.last = head;
+        self.filling = Filling::No;
+        self.seats.values().for_each(|seat| seat.lag(head));
+    }
+
+    fn begin_filling(&mut self, channel: &Channel, heard: u64) -> Hole {
+        self.filling = Filling::Yes { heard };
+        let epoch = self.epoch.clone().unwrap_or_default();
+        Hole { channel: channel.clone(), epoch, after: self.last }
+    }
+
+    /// Whether `log` says everything after the last event, one by one.
+    fn continues(&self, log: &Log) -> bool {
+        let mut fresh = log.events.iter().map(|event| event.seq).filter(|seq| *seq > self.last);
+        let next = fresh.clone().zip(self.last + 1..).all(|(seq, expected)| seq == expected);
+        log.recovered && next && fresh.next_back().unwrap_or(self.last) >= log.head
+    }
+
+    /// Whoever is no member any more reads a private room no more.
+    fn note_departure(&mut self, event: &Event) {
+        let Ok(MemberLeft { user_id }) = serde_json::from_str(event.data.get()) else { return };
+        let theirs = self.seats.values().filter(|seat| seat.user() == user_id).cloned();
+        for seat in theirs.collect::<Vec<_>>() {
+            if !self.is_private {
+                // Whether the room is private may not be known yet.
+                seat.note_departure();
+            } else if seat.put_out() == Departure::Done {
+                self.remove(&seat);
+            }
+        }
+    }
+
+    fn remove(&mut self, seat: &Seat) {
+        if self.seats.remove(&seat.number()).is_none() {
+            return;
+        }
+        if let Some(count) = self.people.get_mut(&seat.user()) {
+            *count -= 1;
+            if *count == 0 {
+                self.people.remove(&seat.user());
+            }
+        }
+    }
+}
