@@ -14,6 +14,8 @@ mod bell;
 mod command;
 mod config;
 mod error;
+#[cfg(test)]
+mod fixture;
 mod reading;
 mod store;
 mod text;

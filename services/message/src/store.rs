@@ -91,3 +91,6 @@ impl Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

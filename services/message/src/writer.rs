@@ -219,7 +219,9 @@ impl Task {
         let answers =
             batch.iter().map(|command| plan.judge(&command.author, &command.work)).collect();
         let changes = plan.finish();
-        if !changes.log.is_empty() {
+        if changes.log.is_empty() {
+            transaction.give_up().await?;
+        } else {
             transaction.write(&changes).await?;
             transaction.commit().await?;
         }
@@ -287,3 +289,6 @@ fn once<T: Clone + Eq + Hash>(list: &mut Vec<T>) {
     let mut seen = HashSet::with_capacity(list.len());
     list.retain(|item| seen.insert(item.clone()));
 }
+
+#[cfg(test)]
+mod tests;

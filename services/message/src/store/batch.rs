@@ -5,13 +5,19 @@
 use contract::message::Message;
 use contract::{ClientId, MessageId, RoomId, UserId};
 use serde::Serialize;
+use sqlx::Sqlite;
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteQueryResult, SqliteRow};
-use sqlx::{Sqlite, Transaction};
 
 use crate::store::row::{self, message_columns, room_columns, signed};
 use crate::store::{Error, SHARD, Store};
 use crate::writer::known::{Known, KnownRoom, Origin};
 use crate::writer::plan::{Changes, Entry};
+
+/// Takes the right to write at once, so that what is looked up still holds when it is used.
+const BEGIN: &str = "BEGIN IMMEDIATE";
+const COMMIT: &str = "COMMIT";
+const ROLLBACK: &str = "ROLLBACK";
 
 const KNOWN_ROOMS: &str = concat!(
     "SELECT ",
@@ -79,16 +85,34 @@ pub(crate) struct Names {
     pub(crate) parents: Vec<MessageId>,
 }
 
-/// A batch on its way into the store. Dropped without a commit, it leaves no trace.
+/// A batch on its way into the store. Dropped before its end, it leaves no trace: its connection is
+/// closed, since after a commit that failed nobody can say whether a transaction is still open.
 #[derive(Debug)]
 pub(crate) struct Batch {
-    transaction: Transaction<'static, Sqlite>,
+    connection: PoolConnection<Sqlite>,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Open,
+    Ended,
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        if self.stage == Stage::Open {
+            self.connection.close_on_drop();
+        }
+    }
 }
 
 impl Store {
     /// Begins to write; nobody else writes until the batch is gone.
     pub(crate) async fn begin(&self) -> Result<Batch, Error> {
-        Ok(Batch { transaction: self.writer().begin_with("BEGIN IMMEDIATE").await? })
+        let mut batch = Batch { connection: self.writer().acquire().await?, stage: Stage::Open };
+        sqlx::query(BEGIN).execute(&mut *batch.connection).await?;
+        Ok(batch)
     }
 }
 
@@ -136,8 +160,19 @@ impl Batch {
     }
 
     /// Makes it last. When this returns, the disk has it.
-    pub(crate) async fn commit(self) -> Result<(), Error> {
-        Ok(self.transaction.commit().await?)
+    pub(crate) async fn commit(mut self) -> Result<(), Error> {
+        self.end(COMMIT).await
+    }
+
+    /// Gives up a batch that changes nothing.
+    pub(crate) async fn give_up(mut self) -> Result<(), Error> {
+        self.end(ROLLBACK).await
+    }
+
+    async fn end(&mut self, statement: &'static str) -> Result<(), Error> {
+        sqlx::query(statement).execute(&mut *self.connection).await?;
+        self.stage = Stage::Ended;
+        Ok(())
     }
 
     async fn append_log(&mut self, log: &[Entry]) -> Result<(), Error> {
@@ -148,7 +183,7 @@ impl Batch {
         let head: i64 = sqlx::query_scalar(MOVE_SHARD)
             .bind(SHARD)
             .bind(count)
-            .fetch_one(&mut *self.transaction)
+            .fetch_one(&mut *self.connection)
             .await?;
         let rows = log.iter().map(|entry| {
             let payload = entry.message_seq.is_none().then(|| entry.data.get());
@@ -158,7 +193,7 @@ impl Batch {
             .bind(json(&rows.collect::<Vec<_>>())?)
             .bind(head - count + 1)
             .bind(SHARD)
-            .execute(&mut *self.transaction)
+            .execute(&mut *self.connection)
             .await?;
         Ok(())
     }
@@ -172,7 +207,7 @@ impl Batch {
             return Ok(Vec::new());
         }
         let query = sqlx::query(statement).bind(json(list)?);
-        Ok(query.fetch_all(&mut *self.transaction).await?)
+        Ok(query.fetch_all(&mut *self.connection).await?)
     }
 
     /// How many rows the statement changed.
@@ -185,7 +220,7 @@ impl Batch {
             return Ok(0);
         }
         let query = sqlx::query(statement).bind(json(list)?);
-        let done: SqliteQueryResult = query.execute(&mut *self.transaction).await?;
+        let done: SqliteQueryResult = query.execute(&mut *self.connection).await?;
         Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
     }
 }
@@ -248,4 +283,24 @@ fn message(message: &Message) -> impl Serialize + use<'_> {
         message.client_id,
         message.created_at.0,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn no_statement_reads_a_whole_table() {
+        for statement in [
+            KNOWN_ROOMS,
+            KNOWN_MEMBERS,
+            KNOWN_SENT,
+            KNOWN_PARENTS,
+            MOVE_ROOMS,
+            REMOVE_MEMBERS,
+            MOVE_SHARD,
+        ] {
+            crate::fixture::assert_searches(statement).await;
+        }
+    }
 }

@@ -60,3 +60,15 @@ fn event(found: &SqliteRow) -> Result<LogEvent, Error> {
 fn payload(found: &SqliteRow) -> Result<Box<RawValue>, Error> {
     RawValue::from_string(found.try_get("payload")?).map_err(Error::Encoding)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn no_statement_reads_a_whole_table() {
+        for statement in [HEADS, EVENTS] {
+            crate::fixture::assert_searches(statement).await;
+        }
+    }
+}

@@ -75,3 +75,15 @@ impl Store {
         query.fetch_all(self.reader()).await?.iter().map(row::message).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn no_statement_reads_a_whole_table() {
+        for statement in [FIND_MESSAGE, PAGE_BEFORE, PAGE_AFTER] {
+            crate::fixture::assert_searches(statement).await;
+        }
+    }
+}

@@ -171,4 +171,11 @@ mod tests {
     fn a_search_takes_its_letters_literally() {
         assert_eq!(pattern("50%_A\\"), "%50\\%\\_a\\\\%");
     }
+
+    #[tokio::test]
+    async fn no_statement_reads_a_whole_table() {
+        for statement in [FIND_ROOM, LIST_MEMBERS, LIST_VISIBLE, LIST_MINE] {
+            crate::fixture::assert_searches(statement).await;
+        }
+    }
 }

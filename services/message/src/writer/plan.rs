@@ -164,3 +164,6 @@ fn repeat(draft: &Draft, message: &Message) -> Result<Sent, Error> {
         Err(Error::ClientIdConflict)
     }
 }
+
+#[cfg(test)]
+mod tests;

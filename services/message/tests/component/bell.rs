@@ -1,0 +1,81 @@
+//! How the chat service hears of what was stored.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use chassis::bus::Heard;
+use contract::internal::Rings;
+use contract::{Event, EventKind};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::service::{World, listen, started};
+
+const SOON: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn the_bus_rings_every_event_in_order() {
+    let (world, service) = started().await;
+    let mut ear = world.bus.subscribe();
+    let ada = world.user(&service, "ada");
+    ada.create("tea").await.is(201);
+    for number in 0..20 {
+        ada.say("tea", &number.to_string()).await.is(201);
+    }
+    for seq in 1..=21 {
+        let heard = timeout(SOON, ear.next()).await.unwrap();
+        let Some(Heard::Event(event)) = heard else { panic!("{heard:?}") };
+        assert_eq!((event.channel.to_string().as_str(), event.seq), ("room:tea", seq));
+    }
+}
+
+#[tokio::test]
+async fn a_chat_service_of_its_own_is_rung_by_http_until_it_hears() {
+    let (heard, mut events) = mpsc::unbounded_channel::<Event>();
+    let calls = Arc::new(AtomicU32::new(0));
+    let hear = move |headers: HeaderMap, axum::Json(rings): axum::Json<Rings>| {
+        let first = calls.fetch_add(1, Ordering::Relaxed) == 0;
+        assert!(headers["authorization"].to_str().unwrap().starts_with("Bearer ey"));
+        if !first {
+            rings.events.into_iter().for_each(|event| heard.send(event).unwrap());
+        }
+        std::future::ready(if first { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK })
+    };
+    let chat = listen(Router::new().route("/internal/rings", post(hear)));
+    let mut world = World::new();
+    world.layers.put("message.bell", "http");
+    world.layers.put("message.rings.chat_url", format!("http://{}", chat.address));
+    world.layers.put("message.rings.pause", "1ms");
+    let service = world.start().await;
+    let ada = world.user(&service, "ada");
+    ada.create("tea").await.is(201);
+    let sent = ada.say("tea", "hi").await.is(201);
+    for (seq, kind) in [(1, EventKind::MemberJoined), (2, EventKind::MessageCreated)] {
+        let event = timeout(SOON, events.recv()).await.unwrap().unwrap();
+        assert_eq!((event.seq, event.kind), (seq, kind));
+        if seq == 2 {
+            let data: serde_json::Value = serde_json::from_str(event.data.get()).unwrap();
+            assert_eq!(data, sent);
+        }
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_chat_service_that_is_away_costs_no_acknowledgement() {
+    let mut world = World::new();
+    world.layers.put("message.bell", "http");
+    world.layers.put("message.rings.chat_url", "http://127.0.0.1:9");
+    world.layers.put("message.rings.pause", "1ms");
+    let service = world.start().await;
+    let ada = world.user(&service, "ada");
+    ada.create("tea").await.is(201);
+    for _ in 0..20 {
+        ada.say("tea", "hi").await.is(201);
+    }
+    service.stop().await;
+}
