@@ -101,7 +101,8 @@ impl Passwords {
     }
 }
 
-/// Argon2's working memory, kept between uses: as many blocks as were ever hashed in at once.
+/// Argon2's working memory, kept between uses: as much as was ever hashed in at once. Taken anew each
+/// time it costs half as much time again, and the allocator keeps a copy for every thread.
 #[derive(Default)]
 struct Memory(Mutex<Vec<Vec<Block>>>);
 
