@@ -2,6 +2,7 @@
 //! every commit, on every connection.
 
 use std::borrow::Cow;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -49,6 +50,7 @@ impl Sqlite {
         if let Some(folder) = path.parent() {
             keys::make_folder(folder)?;
         }
+        make_private(path)?;
         let fault = |source| StartError::Database { path: path.to_owned(), source };
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
@@ -56,7 +58,7 @@ impl Sqlite {
             .idle_timeout(None)
             .max_lifetime(None)
             .acquire_timeout(ACQUIRE_WINDOW)
-            .connect_with(options(path).create_if_missing(true))
+            .connect_with(options(path))
             .await
             .map_err(fault)?;
         migrate(&writer, steps, path).await?;
@@ -97,6 +99,13 @@ impl Sqlite {
             Err(source) => Err(StartError::Database { path: path.to_owned(), source }),
         }
     }
+}
+
+/// Makes the file if it is not there, for its owner alone; the log beside it takes after it.
+fn make_private(path: &Path) -> Result<(), StartError> {
+    let mut options = std::fs::OpenOptions::new();
+    let made = options.create(true).append(true).mode(0o600).open(path);
+    made.map(drop).map_err(|source| StartError::Path { path: path.to_owned(), source })
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {
@@ -150,11 +159,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_database_is_opened_again_as_it_was() {
+    async fn a_database_is_private_and_opened_again_as_it_was() {
+        use std::os::unix::fs::PermissionsExt as _;
+
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("b.db");
         let first = Sqlite::open(&path, STEPS).await.unwrap();
         sqlx::query("INSERT INTO things VALUES (7)").execute(&first.writer).await.unwrap();
+        for file in ["b.db", "b.db-wal"] {
+            let rights = std::fs::metadata(folder.path().join(file)).unwrap().permissions();
+            assert_eq!(rights.mode() & 0o777, 0o600, "{file}");
+        }
         first.close().await;
         let second = Sqlite::open(&path, STEPS).await.unwrap();
         let row = sqlx::query("SELECT id FROM things").fetch_one(&second.reader).await.unwrap();

@@ -30,7 +30,7 @@ pub(super) fn translate(
         "CHAT_SERVICE_URL" => url(name, value).map(|url| {
             vec![
                 list("gateway.upstreams.chat.endpoints", &url),
-                set("message.chat_url", &url),
+                set("message.rings.chat_url", &url),
                 set("message.bell", "http"),
                 ("embedded.chat".to_owned(), "false".to_owned()),
             ]
