@@ -80,14 +80,15 @@ pub(crate) enum Error {
 }
 
 impl Error {
-    /// Whether what was written broke a rule of the database, which itself is well.
-    pub(crate) fn is_conflict(&self) -> bool {
+    /// Whether a single command may be at fault while the database is well, so that those beside it
+    /// deserve another try.
+    pub(crate) fn may_be_one_commands_fault(&self) -> bool {
         match self {
             Self::Database(sqlx::Error::Database(error)) => {
                 !matches!(error.kind(), sqlx::error::ErrorKind::Other)
             }
-            Self::Raced => true,
-            Self::Database(_) | Self::Corrupt(_) | Self::Encoding(_) => false,
+            Self::Raced | Self::Corrupt(_) | Self::Encoding(_) => true,
+            Self::Database(_) => false,
         }
     }
 }

@@ -188,13 +188,13 @@ impl Task {
         }
     }
 
-    /// Stores a batch and answers everybody in it. A batch that breaks a rule of the database is
-    /// tried again one by one, so that only the command at fault is refused.
+    /// Stores a batch and answers everybody in it. When a single command may be at fault, they are
+    /// tried again one by one, so that only that one is refused.
     async fn settle(&mut self, batch: Vec<Command>) {
         match self.store_batch(&batch).await {
             Ok(committed) => self.publish(batch, committed),
-            Err(error) if error.is_conflict() && batch.len() > 1 => {
-                warn!(cause = chain(&error), "A batch broke a rule and is stored one by one");
+            Err(error) if error.may_be_one_commands_fault() && batch.len() > 1 => {
+                warn!(cause = chain(&error), "A batch failed and is stored one by one");
                 for command in batch {
                     self.settle_one(command).await;
                 }

@@ -1,6 +1,7 @@
 //! Rings a chat service that shares no bus with this process: what waits goes in one call, in
 //! order, a few tries, then it is given up.
 
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,6 +18,9 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::bell;
+
+/// Most bytes of the data in one call, or a single event: the other side takes a bounded body.
+const RINGS_BYTES_MAX: usize = 512 * 1024;
 
 /// Where rings are handed in. The task behind it ends when the last of these is gone.
 #[derive(Debug, Clone)]
@@ -60,26 +64,41 @@ struct Caller {
     lost: Arc<AtomicU64>,
 }
 
+/// Whether the last call was heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Chat {
+    Hears,
+    Away,
+}
+
 impl Caller {
     async fn run(self, mut queue: mpsc::Receiver<Event>) {
         let mut events = Vec::with_capacity(BATCH_ITEMS_MAX);
-        let mut away = false;
+        let mut chat = Chat::Hears;
         while queue.recv_many(&mut events, BATCH_ITEMS_MAX).await > 0 {
-            let rings = Rings { events: std::mem::take(&mut events) };
-            match self.call(&rings).await {
-                Ok(()) if away => {
-                    let lost = self.lost.swap(0, Ordering::Relaxed);
-                    info!(lost, "The chat service hears rings again");
-                    away = false;
+            while !events.is_empty() {
+                let rest = events.split_off(fitting(&events));
+                let rings = Rings { events: mem::replace(&mut events, rest) };
+                chat = self.tell(&rings, chat).await;
+            }
+        }
+    }
+
+    /// Makes one call; the log hears when the chat service goes away and when it is back.
+    async fn tell(&self, rings: &Rings, before: Chat) -> Chat {
+        match (self.call(rings).await, before) {
+            (Ok(()), Chat::Hears) => Chat::Hears,
+            (Ok(()), Chat::Away) => {
+                let lost = self.lost.swap(0, Ordering::Relaxed);
+                info!(lost, "The chat service hears rings again");
+                Chat::Hears
+            }
+            (Err(error), before) => {
+                self.lost.fetch_add(rings.events.len() as u64, Ordering::Relaxed);
+                if before == Chat::Hears {
+                    warn!(cause = chain(&error), "The chat service does not hear rings");
                 }
-                Ok(()) => {}
-                Err(error) => {
-                    self.lost.fetch_add(rings.events.len() as u64, Ordering::Relaxed);
-                    if !away {
-                        warn!(cause = chain(&error), "The chat service does not hear rings");
-                    }
-                    away = true;
-                }
+                Chat::Away
             }
         }
     }
@@ -106,5 +125,42 @@ impl Caller {
             Err(PeerError::Garbled(status)) if status.is_success() => Ok(()),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// How many of the events, at least one, go into one call.
+fn fitting(events: &[Event]) -> usize {
+    let mut bytes = 0;
+    let fits = events.iter().take_while(|event| {
+        bytes += event.data.get().len();
+        bytes <= RINGS_BYTES_MAX
+    });
+    fits.count().max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use contract::{EventKind, Timestamp};
+    use serde_json::value::to_raw_value;
+
+    use super::*;
+
+    fn event(bytes: usize) -> Event {
+        Event {
+            channel: "room:tea".parse().unwrap(),
+            epoch: "e".to_owned(),
+            seq: 1,
+            kind: EventKind::MessageCreated,
+            ts: Timestamp(0),
+            data: to_raw_value(&"x".repeat(bytes - 2)).unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_call_carries_what_fits_and_one_event_at_least() {
+        let half = RINGS_BYTES_MAX / 2;
+        assert_eq!(fitting(&[event(half), event(half), event(half)]), 2);
+        assert_eq!(fitting(&[event(half), event(half + 1)]), 1);
+        assert_eq!(fitting(&[event(RINGS_BYTES_MAX + 1)]), 1);
     }
 }

@@ -1,3 +1,7 @@
+use std::collections::HashSet;
+
+use proptest::prelude::*;
+
 use super::*;
 use crate::fixture::{author, draft, id, new_room, private_room, user};
 
@@ -171,4 +175,57 @@ fn an_answer_goes_to_a_message_of_the_same_room() {
     );
     assert_eq!(sent(&answers[2]).message.parent_id, Some(parent));
     assert!(matches!(answers[3], Err(Error::Invalid(_))));
+}
+
+/// One of the things that one of four people may do in one of two rooms.
+fn anything() -> impl Strategy<Value = (u128, Work)> {
+    let room = prop_oneof![Just("tea"), Just("milk")];
+    (1..=4_u128, room, 0..6_u8, 0..8_u128).prop_map(|(who, room, what, number)| {
+        let work = match what {
+            0 => Work::Create(new_room(room)),
+            1 => Work::Join(id(room)),
+            2 => Work::Leave(id(room)),
+            3 => Work::Send(draft(room, "the same", Some(number))),
+            _ => Work::Send(draft(room, "anything", None)),
+        };
+        (who, work)
+    })
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_asked_numbers_have_no_gaps_and_only_members_write(
+        commands in prop::collection::vec(anything(), 1..200),
+    ) {
+        let (_, changes) = judged(&commands);
+        for room in &changes.rooms {
+            let mut members = HashSet::new();
+            let mut counted = 0;
+            let log = changes.log.iter().filter(|entry| entry.room == room.room.id);
+            for (seq, entry) in (1_u64..).zip(log) {
+                prop_assert_eq!(entry.seq, seq);
+                let of = |field| {
+                    let data: serde_json::Value = serde_json::from_str(entry.data.get()).unwrap();
+                    data[field].clone()
+                };
+                let user = of("userId").to_string();
+                match entry.kind {
+                    EventKind::MessageCreated => {
+                        counted += 1;
+                        prop_assert!(members.contains(&user));
+                        prop_assert_eq!(of("n"), counted);
+                    }
+                    EventKind::MemberJoined => prop_assert!(members.insert(user)),
+                    EventKind::MemberLeft => prop_assert!(members.remove(&user)),
+                }
+            }
+            prop_assert_eq!(room.message_count, counted);
+            prop_assert_eq!(room.room.member_count, members.len() as u64);
+            let here = changes.joined.iter().filter(|(id, _)| *id == room.room.id);
+            prop_assert_eq!(here.count(), members.len());
+        }
+        let named: Vec<_> = changes.messages.iter().filter_map(|m| Some((m.user_id, m.client_id?))).collect();
+        let once: HashSet<_> = named.iter().collect();
+        prop_assert_eq!(once.len(), named.len());
+    }
 }
