@@ -1,11 +1,16 @@
 //! Every way in which this service says no, and which public problem each of them is.
 
+use std::time::Duration;
+
 use axum::response::{IntoResponse, Response};
 use chassis::refuse::Refusal;
 use contract::Kind;
 use contract::problem::FieldFault;
 
 use crate::store;
+
+/// When trying again makes sense, once the writer is behind or its disk is away.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Why a command or a question is not answered.
 #[derive(Debug, thiserror::Error)]
@@ -54,8 +59,8 @@ impl From<Error> for Refusal {
             }
             Error::ClientIdConflict => Self::new(Kind::ClientIdConflict)
                 .detail("This clientId came before with another body; use a fresh one."),
-            Error::QueueFull => Self::new(Kind::Overloaded),
-            Error::NotStored => Self::new(Kind::Unavailable),
+            Error::QueueFull => Self::new(Kind::Overloaded).retry_after(PAUSE),
+            Error::NotStored => Self::new(Kind::Unavailable).retry_after(PAUSE),
             Error::Store(error) => Self::new(Kind::Unavailable).caused_by(error),
             Error::Encoding(error) => Self::new(Kind::Internal).caused_by(error),
         }

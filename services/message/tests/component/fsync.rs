@@ -100,7 +100,9 @@ async fn nobody_is_acknowledged_while_the_disk_does_not_sync() {
 
     fs::write(world.data().join("broken"), "").unwrap();
     for _ in 0..5 {
-        ada.say("tea", "lost").await.is_problem("unavailable", 503);
+        let answer = ada.say("tea", "lost").await;
+        answer.is_problem("unavailable", 503);
+        assert_eq!(answer.headers["retry-after"], "1");
     }
     fs::remove_file(world.data().join("broken")).unwrap();
     let before = synced();
