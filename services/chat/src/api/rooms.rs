@@ -97,9 +97,13 @@ fn live(hub: &Hub, mut room: Room) -> Room {
     room
 }
 
-/// The `Link` of a page, with its path as the public sees it.
+/// The `Link` of a page of rooms, with its path as the public sees it; it may come as a query alone
+/// (RFC 3986 section 4.2).
 fn link<T>(page: &Answer<T>, prefix: &str) -> HeaderMap {
-    let public = page.link.as_ref().map(|link| link.replace("</api/", &format!("<{prefix}/")));
+    let public = page.link.as_ref().map(|link| match link.strip_prefix("<?") {
+        Some(query) => format!("<{prefix}/rooms?{query}"),
+        None => link.replace("</api/", &format!("<{prefix}/")),
+    });
     let value = public.and_then(|link| HeaderValue::try_from(link).ok());
     value.map(|value| (LINK, value)).into_iter().collect()
 }
@@ -114,10 +118,12 @@ mod tests {
             let page = Answer { status: StatusCode::OK, link: link.map(str::to_owned), body: () };
             link_header(&page)
         };
-        assert_eq!(
-            link_of(Some("</api/rooms?cursor=x&limit=2>; rel=\"next\"")).as_deref(),
-            Some("</api/chat/rooms?cursor=x&limit=2>; rel=\"next\"")
-        );
+        for written in ["</api/rooms?cursor=x&limit=2>", "<?cursor=x&limit=2>"] {
+            assert_eq!(
+                link_of(Some(&format!("{written}; rel=\"next\""))).as_deref(),
+                Some("</api/chat/rooms?cursor=x&limit=2>; rel=\"next\"")
+            );
+        }
         assert_eq!(link_of(None), None);
     }
 

@@ -1,6 +1,7 @@
 //! One socket's place in one room: what it has been told, so that it is never told twice and never
 //! misses anything without knowing it.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -39,7 +40,7 @@ pub(crate) struct Seat {
 #[derive(Debug)]
 enum Place {
     /// Reads the log; what is rung meanwhile waits.
-    Joining { waiting: Vec<Arc<Ring>>, was_put_out: bool },
+    Joining { waiting: VecDeque<Arc<Ring>>, was_put_out: bool },
     /// Has been told everything up to `last`.
     Live { last: u64, is_quiet: bool },
     /// Was told to subscribe again, and hears nothing until it does.
@@ -69,7 +70,7 @@ pub(crate) enum Settled {
 
 impl Seat {
     pub(crate) fn new(number: u64, user: UserId, channel: Channel, line: Arc<Line>) -> Arc<Self> {
-        let place = Mutex::new(Place::Joining { waiting: Vec::new(), was_put_out: false });
+        let place = Mutex::new(Place::Joining { waiting: VecDeque::new(), was_put_out: false });
         Arc::new(Self { number, user, channel, line, place })
     }
 
@@ -90,10 +91,11 @@ impl Seat {
         let mut place = self.place();
         match &mut *place {
             Place::Joining { waiting, .. } => {
-                // One too many is kept: it shows that there were too many.
-                if waiting.len() <= WAITING_EVENTS_MAX {
-                    waiting.push(ring.clone());
+                // The oldest are those that the log will have told.
+                if waiting.len() == WAITING_EVENTS_MAX {
+                    waiting.pop_front();
                 }
+                waiting.push_back(ring.clone());
             }
             Place::Live { .. } => self.take(&mut place, ring),
             Place::Lagged | Place::Gone => {}
@@ -115,11 +117,9 @@ impl Seat {
         let settled = if *was_put_out { Settled::Departed } else { Settled::Live };
         let waiting = std::mem::take(waiting);
         *place = Place::Live { last: head, is_quiet: true };
-        for ring in waiting.iter().take(WAITING_EVENTS_MAX) {
+        // Where one is missing between the head and these, it shows in the numbers.
+        for ring in &waiting {
             self.take(&mut place, ring);
-        }
-        if waiting.len() > WAITING_EVENTS_MAX && matches!(*place, Place::Live { .. }) {
-            self.fall_behind(&mut place, waiting.last().map_or(head, |ring| ring.seq));
         }
         settled
     }

@@ -1,0 +1,15 @@
+//! The chat service from outside: a real listener on a free port, real sockets, real tokens, and a
+//! scripted message service behind it.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
+mod client;
+mod credentials;
+mod frames;
+mod messages;
+mod pressure;
+mod recovery;
+mod rings;
+mod rooms;
+mod script;
+mod world;
