@@ -2,15 +2,18 @@
 //! every commit, on every connection.
 
 use std::borrow::Cow;
+use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+    Sqlite as Engine, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
 };
-use sqlx::{Row as _, SqlSafeStr as _};
+use sqlx::{Row as _, SqlSafeStr as _, SqliteConnection};
 
 use crate::{StartError, keys};
 
@@ -22,6 +25,9 @@ const ACQUIRE_WINDOW: Duration = Duration::from_secs(3);
 const READERS: u32 = 4;
 /// Prepared statements that a connection keeps.
 const STATEMENTS_KEPT: usize = 128;
+const BEGIN: &str = "BEGIN IMMEDIATE";
+const COMMIT: &str = "COMMIT";
+const ROLLBACK: &str = "ROLLBACK";
 
 /// A step of a schema: its number, its name and its statements, which are never changed once
 /// shipped.
@@ -73,6 +79,13 @@ impl Sqlite {
         Ok(database)
     }
 
+    /// Begins to write, taking the right to at once: what is looked up still holds when it is used.
+    pub async fn write(&self) -> Result<Write, sqlx::Error> {
+        let mut write = Write { connection: self.writer.acquire().await?, stage: Stage::Open };
+        sqlx::query(BEGIN).execute(&mut *write).await?;
+        Ok(write)
+    }
+
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), sqlx::Error> {
         sqlx::query("SELECT 1").execute(&self.reader).await.map(|_| ())
@@ -97,6 +110,61 @@ impl Sqlite {
                 format!("{} does not sync its commits", path.display()).into(),
             )),
             Err(source) => Err(StartError::Database { path: path.to_owned(), source }),
+        }
+    }
+}
+
+/// A transaction that writes; nobody else writes until it is gone. Dropped before its end it leaves
+/// no trace, and its connection is closed: after a commit that failed nobody can say whether a
+/// transaction is still open on it.
+#[derive(Debug)]
+pub struct Write {
+    connection: PoolConnection<Engine>,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Open,
+    Ended,
+}
+
+impl Write {
+    /// Makes it last. When this returns, the disk has it.
+    pub async fn commit(mut self) -> Result<(), sqlx::Error> {
+        self.end(COMMIT).await
+    }
+
+    /// Gives it up.
+    pub async fn rollback(mut self) -> Result<(), sqlx::Error> {
+        self.end(ROLLBACK).await
+    }
+
+    async fn end(&mut self, statement: &'static str) -> Result<(), sqlx::Error> {
+        sqlx::query(statement).execute(&mut *self.connection).await?;
+        self.stage = Stage::Ended;
+        Ok(())
+    }
+}
+
+impl Deref for Write {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for Write {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.connection
+    }
+}
+
+impl Drop for Write {
+    fn drop(&mut self) {
+        if self.stage == Stage::Open {
+            self.connection.close_on_drop();
         }
     }
 }
@@ -156,6 +224,24 @@ mod tests {
         }
         let write = sqlx::query("INSERT INTO things VALUES (1)");
         assert!(write.execute(&mut *held[0]).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_write_lasts_from_its_commit_on_and_leaves_no_trace_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Sqlite::open(&folder.path().join("b.db"), STEPS).await.unwrap();
+        for (number, end) in [(1, "commit"), (2, "rollback"), (3, "drop")] {
+            let mut write = database.write().await.unwrap();
+            let insert = sqlx::query("INSERT INTO things VALUES ($1)").bind(number);
+            insert.execute(&mut *write).await.unwrap();
+            match end {
+                "commit" => write.commit().await.unwrap(),
+                "rollback" => write.rollback().await.unwrap(),
+                _ => drop(write),
+            }
+        }
+        let rows = sqlx::query("SELECT id FROM things").fetch_all(&database.reader).await.unwrap();
+        assert_eq!(rows.iter().map(|row| row.get::<i64, _>(0)).collect::<Vec<_>>(), [1]);
     }
 
     #[tokio::test]

@@ -128,7 +128,7 @@ impl Refusal {
     }
 
     /// The answer for the request `request_id` to `path`, complete with the fields that its status
-    /// calls for (RFC 9110 sections 10.2.3 and 11.6.1).
+    /// calls for (RFC 9110 sections 7.8, 10.2.3 and 11.6.1).
     #[must_use]
     pub fn answer(&self, request_id: &str, path: &str) -> Response {
         let body = serde_json::to_vec(&self.problem(request_id).instance(path));
@@ -150,6 +150,9 @@ impl Refusal {
         }
         if let Some(challenge) = challenge(self.kind) {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if self.kind == Kind::UpgradeRequired {
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         }
     }
 }

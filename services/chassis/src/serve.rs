@@ -170,7 +170,11 @@ impl Server {
             response
         };
         let mut response = finish(response, &request_id, &path);
-        response.headers_mut().insert(REQUEST_ID, request_id);
+        let headers = response.headers_mut();
+        headers.insert(REQUEST_ID, request_id);
+        // An answer to a verified caller is nobody else's, unless its handler says otherwise (RFC
+        // 9111 section 5.2.2.5).
+        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
         response
     }
 }

@@ -15,9 +15,6 @@ mod send_message;
 
 use axum::Router;
 use axum::extract::FromRef;
-use axum::http::header::{CACHE_CONTROL, HeaderValue};
-use axum::middleware::map_response;
-use axum::response::Response;
 use axum::routing::{get, post};
 use chassis::identity::{Identity, Person};
 
@@ -52,7 +49,6 @@ pub(crate) fn routes(api: Api) -> Router {
         .route("/internal/heads", post(get_heads::get_heads))
         .route("/internal/log", get(get_log::get_log))
         .route("/internal/rooms/{id}/access", get(get_access::get_access))
-        .layer(map_response(unkept))
         .with_state(api)
 }
 
@@ -72,12 +68,6 @@ impl FromRef<Api> for Identity {
     fn from_ref(api: &Api) -> Self {
         api.identity.clone()
     }
-}
-
-/// What is said to somebody in particular is kept by no cache.
-async fn unkept(mut response: Response) -> Response {
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }
 
 /// How many entries a page has, when so many were asked for.

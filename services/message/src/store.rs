@@ -53,10 +53,6 @@ impl Store {
         &self.epoch
     }
 
-    fn writer(&self) -> &SqlitePool {
-        &self.sqlite.writer
-    }
-
     fn reader(&self) -> &SqlitePool {
         &self.sqlite.reader
     }

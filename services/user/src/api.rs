@@ -5,11 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, FromRef, FromRequestParts};
-use axum::http::HeaderValue;
-use axum::http::header::CACHE_CONTROL;
 use axum::http::request::Parts;
-use axum::middleware::map_response;
-use axum::response::Response;
 use axum::routing::{get, post};
 use chassis::identity::Identity;
 use chassis::refuse::Refusal;
@@ -46,16 +42,9 @@ impl Api {
             .route("/api/profile", get(profile::get_profile).put(profile::update_profile))
             .route("/api/users", get(user::list_users))
             .route("/api/users/{id}", get(user::get_user))
-            .layer(map_response(forbid_storing))
             .route("/.well-known/jwks.json", get(jwks::get_jwks))
             .with_state(self)
     }
-}
-
-/// Answers about accounts are nobody's to keep (RFC 9111 section 5.2.2.5).
-async fn forbid_storing(mut response: Response) -> Response {
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }
 
 /// The address of whoever makes the call.

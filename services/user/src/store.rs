@@ -1,16 +1,11 @@
 //! The database of accounts and sessions. Every statement of the service is in here and in the
 //! modules below; what is unique is turned into named errors here, and nowhere else.
 
-use chassis::database::Sqlite;
-use sqlx::SqliteConnection;
-use sqlx::sqlite::Sqlite as Engine;
+use chassis::database::{Sqlite, Write};
 
 pub(crate) mod accounts;
 pub(crate) mod sessions;
 pub(crate) mod setup;
-
-/// Takes the write lock at once, so that a transaction never fails half-way for want of it.
-const BEGIN: &str = "BEGIN IMMEDIATE";
 
 /// What an account shares with no other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,15 +53,13 @@ pub(crate) struct Store {
     db: Sqlite,
 }
 
-type Transaction = sqlx::Transaction<'static, Engine>;
-
 impl Store {
     pub(crate) const fn new(db: Sqlite) -> Self {
         Self { db }
     }
 
-    async fn begin(&self) -> Result<Transaction, Error> {
-        Ok(self.db.writer.begin_with(BEGIN).await?)
+    async fn begin(&self) -> Result<Write, Error> {
+        Ok(self.db.write().await?)
     }
 }
 

@@ -2,22 +2,16 @@
 //! whatever they change is written with one statement for each table. Lists travel as one JSON
 //! parameter.
 
+use chassis::database::Write;
 use contract::message::Message;
 use contract::{ClientId, MessageId, RoomId, UserId};
 use serde::Serialize;
-use sqlx::Sqlite;
-use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteQueryResult, SqliteRow};
 
 use crate::store::row::{self, message_columns, room_columns, signed};
 use crate::store::{Error, SHARD, Store};
 use crate::writer::known::{Known, KnownRoom, Origin};
 use crate::writer::plan::{Changes, Entry};
-
-/// Takes the right to write at once, so that what is looked up still holds when it is used.
-const BEGIN: &str = "BEGIN IMMEDIATE";
-const COMMIT: &str = "COMMIT";
-const ROLLBACK: &str = "ROLLBACK";
 
 const KNOWN_ROOMS: &str = concat!(
     "SELECT ",
@@ -85,34 +79,14 @@ pub(crate) struct Names {
     pub(crate) parents: Vec<MessageId>,
 }
 
-/// A batch on its way into the store. Dropped before its end, it leaves no trace: its connection is
-/// closed, since after a commit that failed nobody can say whether a transaction is still open.
+/// A batch on its way into the store. Dropped before its end, it leaves no trace.
 #[derive(Debug)]
-pub(crate) struct Batch {
-    connection: PoolConnection<Sqlite>,
-    stage: Stage,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Open,
-    Ended,
-}
-
-impl Drop for Batch {
-    fn drop(&mut self) {
-        if self.stage == Stage::Open {
-            self.connection.close_on_drop();
-        }
-    }
-}
+pub(crate) struct Batch(Write);
 
 impl Store {
     /// Begins to write; nobody else writes until the batch is gone.
     pub(crate) async fn begin(&self) -> Result<Batch, Error> {
-        let mut batch = Batch { connection: self.writer().acquire().await?, stage: Stage::Open };
-        sqlx::query(BEGIN).execute(&mut *batch.connection).await?;
-        Ok(batch)
+        Ok(Batch(self.sqlite.write().await?))
     }
 }
 
@@ -160,19 +134,13 @@ impl Batch {
     }
 
     /// Makes it last. When this returns, the disk has it.
-    pub(crate) async fn commit(mut self) -> Result<(), Error> {
-        self.end(COMMIT).await
+    pub(crate) async fn commit(self) -> Result<(), Error> {
+        Ok(self.0.commit().await?)
     }
 
     /// Gives up a batch that changes nothing.
-    pub(crate) async fn give_up(mut self) -> Result<(), Error> {
-        self.end(ROLLBACK).await
-    }
-
-    async fn end(&mut self, statement: &'static str) -> Result<(), Error> {
-        sqlx::query(statement).execute(&mut *self.connection).await?;
-        self.stage = Stage::Ended;
-        Ok(())
+    pub(crate) async fn give_up(self) -> Result<(), Error> {
+        Ok(self.0.rollback().await?)
     }
 
     async fn append_log(&mut self, log: &[Entry]) -> Result<(), Error> {
@@ -180,11 +148,8 @@ impl Batch {
             return Ok(());
         }
         let count = signed(log.len() as u64);
-        let head: i64 = sqlx::query_scalar(MOVE_SHARD)
-            .bind(SHARD)
-            .bind(count)
-            .fetch_one(&mut *self.connection)
-            .await?;
+        let head: i64 =
+            sqlx::query_scalar(MOVE_SHARD).bind(SHARD).bind(count).fetch_one(&mut *self.0).await?;
         let rows = log.iter().map(|entry| {
             let payload = entry.message_seq.is_none().then(|| entry.data.get());
             (&entry.room, entry.seq, entry.kind.as_str(), entry.ts.0, entry.message_seq, payload)
@@ -193,7 +158,7 @@ impl Batch {
             .bind(json(&rows.collect::<Vec<_>>())?)
             .bind(head - count + 1)
             .bind(SHARD)
-            .execute(&mut *self.connection)
+            .execute(&mut *self.0)
             .await?;
         Ok(())
     }
@@ -207,7 +172,7 @@ impl Batch {
             return Ok(Vec::new());
         }
         let query = sqlx::query(statement).bind(json(list)?);
-        Ok(query.fetch_all(&mut *self.connection).await?)
+        Ok(query.fetch_all(&mut *self.0).await?)
     }
 
     /// How many rows the statement changed.
@@ -220,7 +185,7 @@ impl Batch {
             return Ok(0);
         }
         let query = sqlx::query(statement).bind(json(list)?);
-        let done: SqliteQueryResult = query.execute(&mut *self.connection).await?;
+        let done: SqliteQueryResult = query.execute(&mut *self.0).await?;
         Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
     }
 }

@@ -4,10 +4,10 @@ use std::str::FromStr;
 
 use contract::caller::Role;
 use contract::{Timestamp, UserId};
-use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
 
-use super::{Error, SqliteConnection, Store, Unique};
+use super::{Error, Store, Unique};
 use crate::account::{
     About, Account, AvatarUrl, Bio, DisplayName, Email, FirstName, LastName, Location, Phone,
     Username,

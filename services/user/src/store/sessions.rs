@@ -1,10 +1,10 @@
 //! Statements about sessions and their refresh tokens.
 
 use contract::{SessionId, Timestamp, UserId};
-use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
 
-use super::{Error, SqliteConnection, Store, accounts};
+use super::{Error, Store, accounts};
 use crate::account::Account;
 use crate::session::{Family, RefreshHash};
 
