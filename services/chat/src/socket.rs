@@ -25,6 +25,7 @@ use chassis::{Clock, Random, Stop};
 use contract::live::CloseCode;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tracing::debug;
 
 use crate::codec;
 use crate::config::Chat;
@@ -35,8 +36,8 @@ pub(crate) use admission::{Admission, Place};
 pub(crate) use entry::{Credentials, Entry, Protocol, RoomUrl};
 pub(crate) use flush::Flushers;
 use inbox::Inbox;
-pub(crate) use line::Line;
 use line::{Ending, Flushed};
+pub(crate) use line::{Lag, Line};
 use outbox::Bounds;
 
 /// What all sockets of a node share.
@@ -69,6 +70,7 @@ pub(crate) async fn serve(node: Arc<Node>, stream: TcpStream, early: Bytes, entr
         () = node.stop.cancelled() => Ending::Gone,
     };
     line.end(ending);
+    debug!(socket = number, ?ending, "A socket ends");
     tokio::select! {
         () = finish(&node, &line, &mut inbox, ending) => {}
         () = node.stop.cancelled() => {}

@@ -9,7 +9,7 @@ use contract::live::ServerFrame;
 use contract::{Channel, Event, Kind, UserId};
 
 use crate::codec;
-use crate::socket::Line;
+use crate::socket::{Lag, Line};
 
 /// Most events that wait while their subscriber reads the log.
 const WAITING_EVENTS_MAX: usize = 256;
@@ -106,7 +106,7 @@ impl Seat {
     pub(crate) fn lag(&self, head: u64) {
         let mut place = self.place();
         if matches!(*place, Place::Live { .. }) {
-            self.fall_behind(&mut place, head);
+            self.fall_behind(&mut place, head, Lag::Skipped);
         }
     }
 
@@ -174,17 +174,19 @@ impl Seat {
         if ring.seq <= *last {
             return;
         }
-        let is_next = ring.seq == *last + 1;
-        if is_next && self.line.push_event(self.number, ring.frame.clone()).is_ok() {
-            (*last, *is_quiet) = (ring.seq, false);
+        if ring.seq > *last + 1 {
+            self.fall_behind(place, ring.seq, Lag::Skipped);
+        } else if self.line.push_event(self.number, ring.frame.clone()).is_err() {
+            self.fall_behind(place, ring.seq, Lag::Slow);
         } else {
-            self.fall_behind(place, ring.seq);
+            (*last, *is_quiet) = (ring.seq, false);
         }
     }
 
-    fn fall_behind(&self, place: &mut Place, head: u64) {
+    fn fall_behind(&self, place: &mut Place, head: u64, lag: Lag) {
         *place = Place::Lagged;
-        self.line.lag(self.number, &ServerFrame::Lagged { ch: self.channel.clone(), head });
+        let lagged = ServerFrame::Lagged { ch: self.channel.clone(), head };
+        self.line.lag(self.number, lag, &lagged);
     }
 
     fn place(&self) -> MutexGuard<'_, Place> {

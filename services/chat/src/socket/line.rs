@@ -17,7 +17,7 @@ use crate::codec;
 
 /// Most frames that leave in one write.
 const SLICES_MAX: usize = 64;
-/// In which `lagged` frames are counted.
+/// In which the `lagged` frames of a slow peer are counted.
 const LAG_WINDOW: Duration = Duration::from_mins(1);
 /// As many `lagged` frames within [`LAG_WINDOW`] end a socket.
 const LAGS_MAX: usize = 4;
@@ -31,6 +31,15 @@ pub(crate) enum Ending {
     Answered,
     /// The connection is gone.
     Gone,
+}
+
+/// Why events of a channel are not pushed any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lag {
+    /// The peer took too little.
+    Slow,
+    /// The log went on in a way that cannot be pushed, which is not the peer's fault.
+    Skipped,
 }
 
 /// How far a flush came.
@@ -126,14 +135,16 @@ impl Line {
         self.state().outbox.forget(seat);
     }
 
-    /// Drops the queued events of `seat` and says so with `lagged`. Too many of these in a minute
-    /// end the socket.
-    pub(crate) fn lag(self: &Arc<Self>, seat: u64, lagged: &ServerFrame) {
+    /// Drops the queued events of `seat` and says so with `lagged`. A peer that is too slow too
+    /// often is let go.
+    pub(crate) fn lag(self: &Arc<Self>, seat: u64, lag: Lag, lagged: &ServerFrame) {
         let now = Instant::now();
         let mut state = self.state();
         state.outbox.forget(seat);
         state.lags.retain(|at| now.duration_since(*at) < LAG_WINDOW);
-        state.lags.push(now);
+        if lag == Lag::Slow {
+            state.lags.push(now);
+        }
         let is_hopeless = state.lags.len() >= LAGS_MAX;
         drop(state);
         self.say(lagged);

@@ -159,6 +159,7 @@ async fn what_is_no_upgrade_is_told_to_be_one() {
     let chat = world.start().await;
     let answer = reqwest::get(format!("http://{}/ws", chat.address)).await.unwrap();
     assert_eq!(answer.status(), 426);
+    assert_eq!(answer.headers()["upgrade"], "websocket");
     let problem: serde_json::Value = answer.json().await.unwrap();
     assert_eq!(problem["type"], "urn:hubbub:problem:upgrade-required");
 }

@@ -82,3 +82,18 @@ async fn a_socket_that_takes_nothing_is_let_go_and_others_hear_everything() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_socket_that_falls_behind_four_times_in_a_minute_is_closed_with_4508() {
+    let mut world = tea();
+    world.layers.put("chat.ws.queue_frames_max", 1);
+    let chat = world.start().await;
+    let mut slow = Client::open(&world, &chat, "ada").await;
+    for round in 1..=4 {
+        slow.subscribe("room:tea").await;
+        // On one thread nothing is written before all of these are queued.
+        (0..3).for_each(|_| world.script.say("tea", user("ada"), "hi"));
+        while round < 4 && slow.hear().await["op"] != "lagged" {}
+    }
+    assert_eq!(slow.closed().await.0, 4508);
+}
