@@ -218,3 +218,91 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use contract::Timestamp;
+    use contract::internal::LogEvent;
+    use serde_json::value::RawValue;
+
+    use super::*;
+
+    fn data() -> Box<RawValue> {
+        RawValue::from_string("{}".to_owned()).unwrap()
+    }
+
+    fn event(epoch: &str, seq: u64) -> Event {
+        let (channel, kind) = ("room:tea".parse().unwrap(), EventKind::MessageCreated);
+        Event { channel, epoch: epoch.to_owned(), seq, kind, ts: Timestamp(0), data: data() }
+    }
+
+    fn log(seqs: &[u64], head: u64) -> Log {
+        let event = |seq: &u64| {
+            let kind = EventKind::MessageCreated;
+            LogEvent { seq: *seq, kind, ts: Timestamp(0), data: data() }
+        };
+        let events = seqs.iter().map(event).collect();
+        Log { epoch: "e1".to_owned(), head, recovered: true, events }
+    }
+
+    /// A room that was heard up to `last`.
+    fn room(last: u64) -> Arc<Room> {
+        let room = Room::new("room:tea".parse().unwrap());
+        assert_eq!(room.hear(&event("e1", last)), None);
+        room
+    }
+
+    #[test]
+    fn what_comes_in_order_is_passed_on_and_what_was_heard_is_dropped() {
+        let room = room(1);
+        for seq in [2, 2, 1, 3] {
+            assert_eq!(room.hear(&event("e1", seq)), None);
+        }
+        assert_eq!(room.last(), 3);
+    }
+
+    #[test]
+    fn a_hole_is_found_once_and_filled_with_what_was_rung_meanwhile() {
+        let room = room(1);
+        let hole = room.hear(&event("e1", 4)).unwrap();
+        assert_eq!((hole.after, hole.epoch.as_str()), (1, "e1"));
+        assert_eq!(room.hear(&event("e1", 6)), None);
+        assert_eq!(room.last(), 1);
+        // The log was read before 5 and 6 were stored.
+        let next = room.fill(log(&[2, 3, 4], 4)).unwrap();
+        assert_eq!((next.after, room.last()), (4, 4));
+        assert_eq!(room.fill(log(&[5, 6], 6)), None);
+        assert_eq!(room.last(), 6);
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_pushed_is_skipped_as_a_whole() {
+        for compacted in [log(&[2, 4], 4), log(&[], 4), Log { recovered: false, ..log(&[], 4) }] {
+            let room = room(1);
+            room.hear(&event("e1", 4)).unwrap();
+            assert_eq!(room.fill(compacted), None);
+            assert_eq!(room.last(), 4);
+        }
+    }
+
+    #[test]
+    fn a_hole_that_could_not_be_read_is_found_again() {
+        let room = room(1);
+        room.hear(&event("e1", 4)).unwrap();
+        room.give_up_filling();
+        assert_eq!(room.hear(&event("e1", 5)).unwrap().after, 1);
+    }
+
+    #[test]
+    fn a_check_finds_what_was_never_rung_and_another_life_of_the_log() {
+        let room = room(1);
+        let head = |epoch: &str, head| Head { epoch: epoch.to_owned(), head };
+        assert_eq!(room.check(&head("e1", 1)), None);
+        assert_eq!(room.check(&head("e1", 2)).unwrap().after, 1);
+        assert_eq!(room.check(&head("e1", 3)), None);
+        assert_eq!(room.check(&head("e2", 9)), None);
+        assert_eq!(room.last(), 9);
+        assert_eq!(room.hear(&event("e2", 10)), None);
+        assert_eq!(room.last(), 10);
+    }
+}

@@ -149,6 +149,11 @@ impl Seat {
         Departure::Done
     }
 
+    /// Whether it hears nothing any more, for good.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(*self.place(), Place::Gone)
+    }
+
     /// Whether it was put out while it was being taken.
     pub(crate) fn was_put_out(&self) -> bool {
         matches!(*self.place(), Place::Joining { was_put_out: true, .. } | Place::Gone)

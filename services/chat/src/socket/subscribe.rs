@@ -133,6 +133,7 @@ impl Session {
 
     /// Joins the hub for every channel that may be asked for; from now on events wait.
     fn take_places(&self, specs: Vec<SubChannel>) -> Vec<Wanted> {
+        self.seats().retain(|_, seat| !seat.is_gone());
         let mut taken = HashSet::new();
         let place = |spec: &SubChannel| {
             let channel: Channel = spec.ch.parse().map_err(|_| Kind::NotFound)?;
