@@ -26,6 +26,13 @@ impl Channel {
     }
 }
 
+/// The channel of a room.
+impl From<RoomId> for Channel {
+    fn from(room: RoomId) -> Self {
+        Self::Room(room)
+    }
+}
+
 impl fmt::Display for Channel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
