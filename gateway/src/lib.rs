@@ -1,1 +1,151 @@
+//! The hub: an API gateway that knows HTTP and its own configuration, and no service's name.
+//!
+//! A request walks a straight corridor; each door may refuse, and none waits for I/O but the last:
+//!
+//! ```text
+//! listen -> limits -> route -> auth -> quota -> forward -> reply
+//!   |         |         |        |       |         |         '- counted and logged when its last byte has left
+//!   |         |         |        |       |         '- pool: a connection of this core; body streamed both ways
+//!   |         |         |        |       '- tokens per caller or address
+//!   |         |         |        '- bearer token -> caller, remembered per core
+//!   |         |         '- the canonical path, matched, authorised and forwarded as one
+//!   |         '- what a head may look like
+//!   '- one thread per core: its own listener, connections, counters and caches
+//! ```
+//!
+//! Doors look at our own [`head`](crate) type, never at a library's. The control plane (operators'
+//! listener, probes, the issuer's keys) runs on the runtime that called [`start`]; nothing that a
+//! request passes is shared between cores but what nobody writes.
 
+mod access;
+mod admin;
+mod auth;
+mod config;
+mod core;
+mod corridor;
+mod cors;
+mod forward;
+mod head;
+mod health;
+mod limits;
+mod link;
+mod listen;
+mod metrics;
+mod pool;
+mod quota;
+mod refusal;
+mod reply;
+mod route;
+mod wheel;
+
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use bytes::Bytes;
+use chassis::process::Program;
+use chassis::{Deps, Running, StartError, Stop};
+use tokio::time::Instant;
+
+pub use config::{Config, Upstream};
+
+use crate::config::Plan;
+use crate::core::Shared;
+use crate::health::{Board, Prober};
+use crate::metrics::Scrape;
+
+/// The binary `gateway`.
+pub const PROGRAM: Program = Program {
+    name: "gateway",
+    version: env!("CARGO_PKG_VERSION"),
+    profile: None,
+    listen_key: "gateway.listen",
+};
+
+/// Starts the gateway: checks, binds, then serves on threads of its own until it is drained.
+pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
+    let plan = Arc::new(config.plan().map_err(StartError::Config)?);
+    let stop = Stop::new();
+    let (fetcher, keys, asker) =
+        auth::Fetcher::new(&config.auth).map_err(|error| StartError::Other(error.into()))?;
+    let board = Arc::new(Board::new(&plan.upstreams, &config.health, deps.clock.now()));
+    let cores = match config.threads {
+        0 => available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    };
+    let admin = chassis::serve::bind(config.admin_listen)?;
+    let (address, sockets) = listen::bind(config.listen, cores)?;
+    let log = access::open(&config.access_log, &deps.data, &stop)?;
+    probe(&config, &plan, &board, &deps, &stop)?;
+    let fetching = stop.clone();
+    stop.spawn(fetcher.run(fetching));
+    let shared = Arc::new(Shared {
+        buckets: quota::Buckets::new(&config.quota),
+        index: index(&plan),
+        pseudonym: format!("hubbub-{:08x}", u32::from_be_bytes(deps.random.bytes())).into(),
+        plan: plan.clone(),
+        keys,
+        asker,
+        board: board.clone(),
+        clock: deps.clock,
+        random: deps.random,
+        stop: stop.clone(),
+        started: Instant::now(),
+        log,
+        config,
+    });
+    let counters = listen::start(&shared, sockets)?;
+    let admin = admin::serve(admin, Scrape { plan, cores: counters, board }, &stop)?;
+    Ok(Running::new("gateway", address, stop).line("admin", format!("http://{admin}")))
+}
+
+/// Begins to ask every upstream how it is.
+fn probe(
+    config: &Config,
+    plan: &Plan,
+    board: &Arc<Board>,
+    deps: &Deps,
+    stop: &Stop,
+) -> Result<(), StartError> {
+    let client = reqwest::Client::builder()
+        .timeout(config.health.timeout)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .build()
+        .map_err(|error| StartError::Other(error.into()))?;
+    for (index, target) in plan.upstreams.iter().enumerate() {
+        let prober = Prober {
+            index,
+            name: target.name.clone(),
+            url: format!("{}{}", target.url, target.settings.health_path),
+            client: client.clone(),
+            interval: config.health.interval,
+            board: board.clone(),
+            clock: deps.clock.clone(),
+        };
+        stop.spawn(prober.run(stop.clone()));
+    }
+    Ok(())
+}
+
+/// The answer to `GET /`: what is here and where it is.
+fn index(plan: &Plan) -> Bytes {
+    let routes: Vec<_> = plan
+        .table
+        .routes()
+        .iter()
+        .map(|route| {
+            let path = match &route.matcher {
+                route::Matcher::Exact(path) => path.to_string(),
+                route::Matcher::Prefix(path) => format!("{path}/*"),
+            };
+            serde_json::json!({ "path": path, "methods": route.methods.list() })
+        })
+        .collect();
+    let index = serde_json::json!({
+        "name": "hubbub",
+        "version": env!("CARGO_PKG_VERSION"),
+        "links": { "health": "/health", "live": "/health/live", "ready": "/health/ready" },
+        "routes": routes,
+    });
+    Bytes::from(index.to_string())
+}

@@ -1,0 +1,84 @@
+//! The operators' listener: metrics, and health with its details. Nothing here changes anything.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use chassis::{StartError, Stop};
+use http::{StatusCode, header};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+
+use crate::health::Board;
+use crate::metrics::Scrape;
+
+/// The format that [`encode`] writes.
+const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Debug, Clone)]
+struct Admin {
+    registry: Arc<Registry>,
+    board: Arc<Board>,
+    stop: Stop,
+}
+
+/// Serves until the gateway drains; gives the address that was bound.
+pub(crate) fn serve(
+    listener: TcpListener,
+    scrape: Scrape,
+    stop: &Stop,
+) -> Result<SocketAddr, StartError> {
+    let bound = listener.local_addr().map_err(|error| StartError::Other(error.into()))?;
+    let board = scrape.board.clone();
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(scrape));
+    let admin = Admin { registry: Arc::new(registry), board, stop: stop.clone() };
+    let router = Router::new()
+        .route("/metrics", get(show_metrics))
+        .route("/health", get(show_health))
+        .route("/health/live", get(async || "live\n"))
+        .route("/health/ready", get(show_ready))
+        .with_state(admin);
+    let drained = stop.clone();
+    let cut = stop.clone();
+    stop.spawn(async move {
+        let serving = axum::serve(listener, router)
+            .with_graceful_shutdown(async move { drained.drain_began().await });
+        tokio::select! {
+            // An idle connection of a scraper must not hold the drain up.
+            () = cut.drain_began() => {}
+            ended = async { serving.await } => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "The operators' listener failed");
+                }
+            }
+        }
+    });
+    Ok(bound)
+}
+
+async fn show_metrics(State(admin): State<Admin>) -> Response {
+    let mut text = String::new();
+    match encode(&mut text, &admin.registry) {
+        Ok(()) => ([(header::CONTENT_TYPE, METRICS)], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+async fn show_health(State(admin): State<Admin>) -> Response {
+    let told = admin.board.told();
+    let code = StatusCode::from_u16(told.code).unwrap_or(StatusCode::OK);
+    (code, [(header::CONTENT_TYPE, "application/json")], told.detailed.clone()).into_response()
+}
+
+async fn show_ready(State(admin): State<Admin>) -> (StatusCode, &'static str) {
+    if admin.stop.is_leaving() {
+        (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+    } else {
+        (StatusCode::OK, "ready\n")
+    }
+}

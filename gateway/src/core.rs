@@ -1,0 +1,235 @@
+//! What one core owns: nothing in here is shared with another, so nothing is locked.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use chassis::{Clock, Random, Stop};
+use http::HeaderValue;
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use crate::config::{Config, Plan};
+use crate::head::Scratch;
+use crate::health::Board;
+use crate::limits::Gauge;
+use crate::metrics::Counters;
+use crate::pool::Pool;
+use crate::quota::Buckets;
+use crate::wheel::{TICK, Ticks, Wheel};
+use crate::{access, auth};
+
+/// Size of the buffer through which a core reads, in bytes: a large body and its head in one go.
+const BUFFER_BYTES: usize = 72 * 1024;
+/// How often unused connections are looked through, in ticks.
+const SWEEP_TICKS: u64 = 10;
+
+/// What the cores share; none of it is written on the ordinary way of a request.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub config: Config,
+    pub plan: Arc<Plan>,
+    pub keys: Arc<ArcSwap<auth::KeySet>>,
+    pub asker: auth::Asker,
+    pub buckets: Buckets,
+    pub board: Arc<Board>,
+    /// The answer to `GET /`.
+    pub index: Bytes,
+    /// What this gateway calls itself in `Via`; no other does.
+    pub pseudonym: Box<str>,
+    pub clock: Clock,
+    pub random: Random,
+    pub stop: Stop,
+    pub started: Instant,
+    pub log: Option<SyncSender<Vec<u8>>>,
+}
+
+/// The waits of an exchange, in ticks.
+#[derive(Debug)]
+pub(crate) struct Waits {
+    pub head: Ticks,
+    pub keep_alive: Ticks,
+    pub body_idle: Ticks,
+    pub tunnel_idle: Ticks,
+    pub half_close: Ticks,
+}
+
+/// One core.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub shared: Arc<Shared>,
+    pub plan: Arc<Plan>,
+    pub counters: Arc<Counters>,
+    pub wheel: Rc<Wheel>,
+    pub waits: Waits,
+    /// Every task of this core.
+    pub tasks: TaskTracker,
+    pub door: auth::Door,
+    pub pools: Vec<Rc<Pool>>,
+    pub log: access::Batch,
+    pub scratch: Scratch,
+    /// What is read passes through here, never across a wait.
+    pub buffer: RefCell<Box<[u8]>>,
+    pub names: Names,
+    pub in_flight: Rc<Gauge>,
+    pub connections: Rc<Gauge>,
+    pub tunnels: Rc<Gauge>,
+    /// `1.1` and the pseudonym.
+    pub via: HeaderValue,
+    closing: Cell<bool>,
+    over: Cell<bool>,
+    ticks: Cell<u64>,
+    log_ticks: u64,
+}
+
+impl Core {
+    /// One of `cores` alike.
+    pub(crate) fn new(shared: &Arc<Shared>, counters: Arc<Counters>, cores: usize) -> Self {
+        let config = &shared.config;
+        let limits = &config.limits;
+        let share = |whole: usize| whole.div_ceil(cores.max(1));
+        let wheel = Wheel::new();
+        let tasks = TaskTracker::new();
+        let targets = shared.plan.upstreams.iter();
+        let via = HeaderValue::try_from(format!("1.1 {}", shared.pseudonym));
+        Self {
+            plan: shared.plan.clone(),
+            counters,
+            waits: Waits {
+                head: limits.head_timeout.into(),
+                keep_alive: limits.keep_alive_timeout.into(),
+                body_idle: limits.body_idle_timeout.into(),
+                tunnel_idle: limits.tunnel_idle_timeout.into(),
+                half_close: limits.tunnel_half_close_timeout.into(),
+            },
+            door: auth::Door::new(&shared.keys, &config.auth, share(config.auth.cached_tokens_max)),
+            pools: targets.map(|target| Rc::new(Pool::new(target, tasks.clone()))).collect(),
+            log: access::Batch::new(shared.log.clone(), &config.access_log),
+            scratch: Scratch::default(),
+            buffer: RefCell::new(vec![0; BUFFER_BYTES].into()),
+            names: Names::new(&shared.random),
+            in_flight: Gauge::new(share(limits.in_flight_max)),
+            connections: Gauge::new(share(limits.connections_max)),
+            tunnels: Gauge::new(usize::MAX),
+            via: via.unwrap_or(HeaderValue::from_static("1.1 hubbub")),
+            closing: Cell::new(false),
+            over: Cell::new(false),
+            ticks: Cell::new(0),
+            log_ticks: Ticks::from(config.access_log.interval).count().max(1),
+            shared: shared.clone(),
+            wheel,
+            tasks,
+        }
+    }
+
+    /// Whether connections end after the request that they are serving.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.get()
+    }
+
+    /// Ends what is idle, and tells the rest to end.
+    pub(crate) fn close(&self) {
+        self.closing.set(true);
+        self.pools.iter().for_each(|pool| pool.close());
+        self.wheel.wake_all();
+        self.tasks.close();
+    }
+
+    /// Spawns nothing any more: what is left is about to be dropped.
+    pub(crate) fn end(&self) {
+        self.over.set(true);
+        self.log.hand_over(&self.counters.log_lines_lost);
+    }
+
+    /// Whether tasks may still be spawned.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.get()
+    }
+
+    /// What is done from time to time.
+    pub(crate) fn tick(&self) {
+        let tick = self.ticks.get().wrapping_add(1);
+        self.ticks.set(tick);
+        self.counters.connections.put(self.connections.now());
+        self.counters.in_flight.put(self.in_flight.now());
+        self.counters.tunnels.put(self.tunnels.now());
+        if tick.is_multiple_of(SWEEP_TICKS) {
+            self.pools.iter().for_each(|pool| pool.sweep());
+        }
+        if tick.is_multiple_of(self.log_ticks) {
+            self.log.hand_over(&self.counters.log_lines_lost);
+        }
+    }
+
+    /// How long the gateway has been there.
+    pub(crate) fn age(&self) -> Duration {
+        self.shared.started.elapsed()
+    }
+
+    /// A moment within `window`, so that many who wait for theirs do not end together.
+    pub(crate) fn spread(&self, window: Duration) -> Ticks {
+        let ticks = u64::try_from(window.as_millis() / TICK.as_millis()).unwrap_or(0);
+        Ticks::new(self.shared.random.below(ticks.saturating_add(1)))
+    }
+}
+
+/// Makes names for requests.
+#[derive(Debug)]
+pub(crate) struct Names(RefCell<StdRng>);
+
+/// What a request is called.
+#[derive(Debug, Clone)]
+pub(crate) struct Name {
+    pub request_id: HeaderValue,
+    pub traceparent: HeaderValue,
+}
+
+impl Names {
+    fn new(random: &Random) -> Self {
+        Self(RefCell::new(StdRng::from_seed(random.bytes())))
+    }
+
+    /// A request id, which is also the trace's (W3C Trace Context section 3.2).
+    pub(crate) fn make(&self) -> Name {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut random = [0; 24];
+        self.0.borrow_mut().fill_bytes(&mut random);
+        let mut text = Vec::with_capacity(55);
+        text.extend_from_slice(b"00-");
+        for (place, byte) in random.iter().enumerate() {
+            if place == 16 {
+                text.push(b'-');
+            }
+            text.extend([byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)]));
+        }
+        text.extend_from_slice(b"-01");
+        // One allocation holds both.
+        let text = Bytes::from(text);
+        let value = |text: Bytes| {
+            HeaderValue::from_maybe_shared(text).unwrap_or(HeaderValue::from_static("none"))
+        };
+        Name { request_id: value(text.slice(3..35)), traceparent: value(text) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_made_name_fits_its_fields_and_is_made_once() {
+        let names = Names::new(&Random::seeded(1));
+        let (one, two) = (names.make(), names.make());
+        let id = one.request_id.to_str().unwrap();
+        let trace = one.traceparent.to_str().unwrap();
+        assert_eq!((id.len(), trace.len()), (32, 55));
+        assert!(trace.starts_with(&format!("00-{id}-")) && trace.ends_with("-01"), "{trace}");
+        assert_ne!(one.request_id, two.request_id);
+    }
+}

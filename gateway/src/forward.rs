@@ -1,0 +1,220 @@
+//! Sends a request to its upstream and brings the answer back, streaming both ways; sends it twice
+//! only when that is provably safe.
+
+mod body;
+mod head;
+mod upgrade;
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use http::request::Parts;
+use http::{HeaderValue, Request, Response, StatusCode};
+use hyper::body::{Body as _, Incoming};
+use hyper::client::conn::TrySendError;
+
+pub(crate) use body::{Download, Error as BodyError, Expects, Upload};
+pub(crate) use head::comes_back;
+pub(crate) use upgrade::{Handshake, Tunnel, handshake};
+
+use crate::auth::Caller;
+use crate::core::Name;
+use crate::head::Seen;
+use crate::limits::Permit;
+use crate::link::Link;
+use crate::metrics::PerUpstream;
+use crate::pool::{Connection, Lease, Pool};
+use crate::refusal::Refusal;
+use crate::reply::{Answer, Content};
+use crate::route::{Forward, Method};
+use crate::wheel::Ticks;
+
+/// What the doors have made of a request.
+#[derive(Debug)]
+pub(crate) struct Order<'a> {
+    pub forward: &'a Forward,
+    pub method: Method,
+    /// Path and query for the upstream; `None` when they are as they came.
+    pub target: Option<String>,
+    /// Of an absolute target.
+    pub authority: Option<HeaderValue>,
+    /// The fields that are there.
+    pub seen: Seen,
+    pub caller: Option<Rc<Caller>>,
+    pub name: Name,
+    pub permit: Permit,
+    /// What the caller wants to become of the connection.
+    pub handshake: Option<Handshake>,
+}
+
+/// Why an exchange with an upstream ended without an answer.
+enum Failure {
+    Late,
+    Broken(Box<TrySendError<Request<Upload>>>),
+}
+
+/// An exchange with one upstream.
+struct Exchange<'a> {
+    link: &'a Rc<Link>,
+    order: &'a Order<'a>,
+    name: &'a str,
+    pool: &'a Rc<Pool>,
+    counts: &'a PerUpstream,
+}
+
+/// Sends the request; gives the upstream's answer, its body still coming. Dropping it cancels the
+/// request at the upstream.
+pub(crate) async fn send(
+    link: &Rc<Link>,
+    order: Order<'_>,
+    parts: Parts,
+    upload: Upload,
+) -> Result<Answer, Refusal> {
+    let core = &link.core;
+    let id = order.forward.upstream;
+    let target = core.plan.upstreams.get(id.0);
+    let (Some(target), Some(pool), Some(counts)) =
+        (target, core.pools.get(id.0), core.counters.upstream(id))
+    else {
+        return Err(Refusal::Internal("a route leads to no upstream"));
+    };
+    let request = head::outbound(parts, &order, link, target)?;
+    let exchange = Exchange { link, order: &order, name: &target.name, pool, counts };
+    let outcome = match order.handshake {
+        Some(_) => upgrade::open(&exchange, request.map(|()| upload)).await,
+        None => exchange.run(request.map(|()| upload)).await,
+    };
+    let (found, source) = outcome.inspect_err(|refusal| {
+        if refusal.kind().status() >= 500 {
+            counts.failed.add(1);
+        }
+    })?;
+    let Found { response, seen } = found;
+    let content = |incoming| {
+        Content::Upstream(Download::new(link.clone(), pool.clone(), source, incoming, order.permit))
+    };
+    Ok(Answer { response: response.map(content), seen, is_private: order.caller.is_some() })
+}
+
+/// An upstream's answer and the fields that it has.
+struct Found {
+    response: Response<Incoming>,
+    seen: Seen,
+}
+
+/// The connection that an answer's body comes on; none behind a 101.
+type Source = Option<Connection>;
+
+impl Exchange<'_> {
+    async fn run(&self, request: Request<Upload>) -> Result<(Found, Source), Refusal> {
+        let lease = match self.pool.reuse() {
+            Some(lease) => {
+                self.counts.reused.add(1);
+                lease
+            }
+            None => self.open().await?,
+        };
+        let spare = self.spare(&lease, &request);
+        let is_reused = lease.is_reused;
+        let failure = match self.attempt(lease, request).await {
+            Ok((response, lease)) => return self.accept(response, Some(lease.connection)),
+            Err(failure) => failure,
+        };
+        // A kept connection may have died unseen: once, a new one takes its place, if the upstream
+        // cannot have acted on the request (RFC 9110 section 9.2.2).
+        let again = match failure {
+            Failure::Broken(mut error) if is_reused => {
+                error.take_message().map_or_else(|| spare.ok_or(Failure::Broken(error)), Ok)
+            }
+            failure => Err(failure),
+        };
+        let request = again.map_err(|failure| self.refusal(failure))?;
+        self.counts.replaced.add(1);
+        let lease = self.open().await?;
+        let (response, lease) =
+            self.attempt(lease, request).await.map_err(|failure| self.refusal(failure))?;
+        self.accept(response, Some(lease.connection))
+    }
+
+    /// A copy of a request that may be sent twice, where that may be needed.
+    fn spare(&self, lease: &Lease, request: &Request<Upload>) -> Option<Request<Upload>> {
+        let may =
+            lease.is_reused && self.order.method.is_idempotent() && request.body().is_end_stream();
+        may.then(|| {
+            let mut spare = Request::new(Upload::empty(self.link.clone()));
+            *spare.method_mut() = request.method().clone();
+            *spare.uri_mut() = request.uri().clone();
+            *spare.headers_mut() = request.headers().clone();
+            spare
+        })
+    }
+
+    async fn open(&self) -> Result<Lease, Refusal> {
+        self.counts.opened.add(1);
+        self.pool.open().await.map_err(|error| self.unreachable(&error))
+    }
+
+    fn unreachable(&self, error: &crate::pool::Error) -> Refusal {
+        let cause = chassis::refuse::chain(error).into();
+        Refusal::Unreachable { upstream: self.name.into(), cause }
+    }
+
+    async fn attempt(
+        &self,
+        mut lease: Lease,
+        request: Request<Upload>,
+    ) -> Result<(Response<Incoming>, Lease), Failure> {
+        self.link.deadline.set(Ticks::from(self.order.forward.response_timeout));
+        let sent = self.before_deadline(lease.connection.sender.try_send_request(request)).await;
+        match sent {
+            Some(Ok(response)) => Ok((response, lease)),
+            Some(Err(error)) => Err(Failure::Broken(Box::new(error))),
+            None => Err(Failure::Late),
+        }
+    }
+
+    /// What `future` comes to, if it does before the exchange's deadline.
+    async fn before_deadline<F: Future>(&self, future: F) -> Option<F::Output> {
+        let mut future = pin!(future);
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => self.link.deadline.poll(cx).map(|()| None),
+        })
+        .await
+    }
+
+    /// Why there is no answer: the caller's body, or the upstream.
+    fn refusal(&self, failure: Failure) -> Refusal {
+        if let Some(fault) = self.link.take_fault() {
+            return fault;
+        }
+        match failure {
+            Failure::Late if self.link.starved.get() => Refusal::Slow,
+            Failure::Late => Refusal::Timeout {
+                upstream: self.name.into(),
+                after: self.order.forward.response_timeout,
+            },
+            Failure::Broken(error) => self.broken(&chassis::refuse::chain(error.error())),
+        }
+    }
+
+    fn broken(&self, cause: &str) -> Refusal {
+        Refusal::Upstream { upstream: self.name.into(), cause: cause.into() }
+    }
+
+    /// Makes an ordinary answer fit for the caller.
+    fn accept(
+        &self,
+        mut response: Response<Incoming>,
+        source: Source,
+    ) -> Result<(Found, Source), Refusal> {
+        self.link.deadline.clear();
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(self.broken("it switched protocols without being asked"));
+        }
+        let seen = head::inbound(response.headers_mut()).map_err(|cause| self.broken(cause))?;
+        Ok((Found { response, seen }, source))
+    }
+}

@@ -1,0 +1,303 @@
+//! WebSockets: an ordinary exchange until the upstream's matching 101, a tunnel of bytes after it
+//! (RFC 9110 section 7.8, RFC 6455 section 4).
+
+use std::cell::Cell;
+use std::future::{Future as _, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+
+use super::{Exchange, Found, Source, Upload, head};
+use crate::cors::Origin;
+use crate::head::{Head, Seen};
+use crate::link::Link;
+use crate::pool::Connection;
+use crate::refusal::Refusal;
+use crate::wheel::Ticks;
+
+/// What a server appends to a key before hashing it (RFC 6455 section 1.3).
+const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+/// Largest head of an answer, in bytes.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// A WebSocket that a caller rightly asks for.
+#[derive(Debug)]
+pub(crate) struct Handshake {
+    /// What the upstream has to prove that it understood.
+    accept: String,
+}
+
+/// Whether the WebSocket that `head` asks for may be opened (RFC 6455 sections 4.2.1 and 10.2).
+pub(crate) fn handshake(head: &Head<'_>, origin: &Origin) -> Result<Handshake, Refusal> {
+    let sized = head.seen.has(Seen::CONTENT_LENGTH) && head.field("content-length") != Some(b"0");
+    if head.method != "GET" || sized || head.seen.has(Seen::TRANSFER_ENCODING) {
+        return Err(Refusal::Handshake("A WebSocket is asked for by GET without a body."));
+    }
+    match head.field("sec-websocket-version") {
+        Some(b"13") => {}
+        Some(_) => return Err(Refusal::SocketVersion),
+        None => return Err(Refusal::Handshake("Sec-WebSocket-Version is missing.")),
+    }
+    let mut keys = head.all("sec-websocket-key");
+    let (Some(key), None) = (keys.next(), keys.next()) else {
+        return Err(Refusal::Handshake("Sec-WebSocket-Key has to stand there once."));
+    };
+    if STANDARD.decode(key).ok().is_none_or(|key| key.len() != 16) {
+        return Err(Refusal::Handshake("Sec-WebSocket-Key has to be 16 bytes in base64."));
+    }
+    if *origin == Origin::Foreign {
+        return Err(Refusal::Origin);
+    }
+    Ok(Handshake { accept: accept(key) })
+}
+
+fn accept(key: &[u8]) -> String {
+    STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &[key, GUID].concat()))
+}
+
+/// Asks the upstream on a connection of its own. An answer other than a matching 101 is an ordinary
+/// one, or none; a matching one leaves the tunnel at the link.
+pub(super) async fn open(
+    exchange: &Exchange<'_>,
+    request: Request<Upload>,
+) -> Result<(Found, Source), Refusal> {
+    let link = exchange.link;
+    exchange.counts.opened.add(1);
+    let stream = exchange.pool.connect().await.map_err(|error| exchange.unreachable(&error))?;
+    let broken = |error: &hyper::Error| exchange.broken(&chassis::refuse::chain(error));
+    let mut http = http1::Builder::new();
+    http.max_buf_size(HEAD_BYTES_MAX);
+    let (mut sender, mut connection) =
+        http.handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
+    link.deadline.set(Ticks::from(exchange.order.forward.response_timeout));
+    let mut is_over = false;
+    let answer = {
+        let mut sent = pin!(sender.send_request(request));
+        exchange
+            .before_deadline(poll_fn(|cx| {
+                if let Poll::Ready(answer) = sent.as_mut().poll(cx) {
+                    return Poll::Ready(answer);
+                }
+                if !is_over && connection.poll_without_shutdown(cx).is_ready() {
+                    is_over = true;
+                }
+                sent.as_mut().poll(cx)
+            }))
+            .await
+    };
+    let answer = answer.ok_or_else(|| exchange.refusal(super::Failure::Late))?;
+    let response = answer.map_err(|error| broken(&error))?;
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let connection = Connection::drive(sender, connection, &link.core.tasks);
+        return exchange.accept(response, Some(connection));
+    }
+    link.deadline.clear();
+    let response = switched(response, exchange)?;
+    if !is_over {
+        poll_fn(|cx| connection.poll_without_shutdown(cx)).await.map_err(|error| broken(&error))?;
+    }
+    let parts = connection.into_parts();
+    link.put_tunnel(Tunnel { upstream: parts.io.into_inner(), early: parts.read_buf.to_vec() });
+    Ok((response, None))
+}
+
+/// The 101 as the caller gets it, if it is the one that was asked for.
+fn switched(mut response: Response<Incoming>, exchange: &Exchange<'_>) -> Result<Found, Refusal> {
+    let headers = response.headers_mut();
+    let says = |name: header::HeaderName, word: &str| {
+        let mut values = headers.get_all(name).iter();
+        values.any(|value| {
+            let mut tokens = crate::head::tokens(value.as_bytes());
+            tokens.any(|token| token.eq_ignore_ascii_case(word.as_bytes()))
+        })
+    };
+    let accept = headers.get(header::SEC_WEBSOCKET_ACCEPT);
+    let wanted = exchange.order.handshake.as_ref().map(|handshake| handshake.accept.as_bytes());
+    let matches = says(header::UPGRADE, "websocket")
+        && says(header::CONNECTION, "upgrade")
+        && accept.map(HeaderValue::as_bytes) == wanted;
+    if !matches {
+        return Err(exchange.broken("its 101 does not match what was asked for"));
+    }
+    let seen = head::inbound(headers).map_err(|cause| exchange.broken(cause))?;
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    Ok(Found { response, seen })
+}
+
+/// The upstream's end of a connection that has left HTTP.
+#[derive(Debug)]
+pub(crate) struct Tunnel {
+    upstream: TcpStream,
+    /// What the upstream sent right behind its 101.
+    early: Vec<u8>,
+}
+
+impl Tunnel {
+    /// Carries bytes both ways until both sides have ended, nothing moves for too long, or the
+    /// gateway drains. `ahead` is what the caller sent right behind its request.
+    pub(crate) async fn run(mut self, link: &Rc<Link>, mut caller: TcpStream, ahead: Vec<u8>) {
+        let core = &link.core;
+        let _permit = core.tunnels.enter();
+        core.counters.tunnels_opened.add(1);
+        let flow = Flow { link, is_half: Cell::new(false) };
+        link.timer.clear();
+        flow.moved();
+        let (from_caller, to_caller) = caller.split();
+        let (from_upstream, to_upstream) = self.upstream.split();
+        let mut up = pin!(flow.carry(from_caller, to_upstream, ahead));
+        let mut down = pin!(flow.carry(from_upstream, to_caller, self.early));
+        let (mut is_up_over, mut is_down_over, mut is_told) = (false, false, false);
+        poll_fn(|cx| {
+            if core.is_closing() && !is_told {
+                is_told = true;
+                link.timer.set(core.spread(core.shared.config.drain_tunnels));
+            }
+            // A side that breaks off takes the other with it.
+            for (is_over, way) in
+                [(&mut is_up_over, up.as_mut()), (&mut is_down_over, down.as_mut())]
+            {
+                if !*is_over && let Poll::Ready(ended) = way.poll(cx) {
+                    *is_over = true;
+                    if ended.is_err() {
+                        return Poll::Ready(());
+                    }
+                }
+            }
+            let is_late = link.deadline.poll(cx).is_ready() || link.timer.poll(cx).is_ready();
+            if is_late || (is_up_over && is_down_over) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        link.deadline.clear();
+    }
+}
+
+/// Both directions of one tunnel.
+struct Flow<'a> {
+    link: &'a Link,
+    /// Whether one of them has ended.
+    is_half: Cell<bool>,
+}
+
+impl Flow<'_> {
+    /// Something moved: the tunnel may be silent anew.
+    fn moved(&self) {
+        let waits = &self.link.core.waits;
+        let wait = if self.is_half.get() { waits.half_close } else { waits.tunnel_idle };
+        self.link.deadline.set(wait);
+    }
+
+    /// Carries bytes one way, through the core's buffer, so that a silent tunnel holds none; ends
+    /// the other side when this one has ended.
+    async fn carry(
+        &self,
+        from: ReadHalf<'_>,
+        mut to: WriteHalf<'_>,
+        mut left: Vec<u8>,
+    ) -> io::Result<()> {
+        loop {
+            if !left.is_empty() {
+                to.writable().await?;
+                match to.try_write(&left) {
+                    Ok(written) => drop(left.drain(..written)),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                    Err(error) => return Err(error),
+                }
+                self.moved();
+                continue;
+            }
+            from.readable().await?;
+            match self.pass(&from, &to) {
+                Ok(Passed::End) => break,
+                Ok(Passed::All) => left = Vec::new(),
+                Ok(Passed::Left(rest)) => left = rest,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                Err(error) => return Err(error),
+            }
+            self.moved();
+        }
+        self.is_half.set(true);
+        self.moved();
+        to.shutdown().await
+    }
+
+    /// Passes on what is there now, as far as the other side takes it.
+    fn pass(&self, from: &ReadHalf<'_>, to: &WriteHalf<'_>) -> io::Result<Passed> {
+        let mut buffer = self.link.core.buffer.borrow_mut();
+        let read = from.try_read(&mut buffer)?;
+        if read == 0 {
+            return Ok(Passed::End);
+        }
+        let part = buffer.get(..read).unwrap_or_default();
+        let written = match to.try_write(part) {
+            Ok(written) => written,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(error) => return Err(error),
+        };
+        let rest = part.get(written..).unwrap_or_default();
+        Ok(if rest.is_empty() { Passed::All } else { Passed::Left(rest.to_vec()) })
+    }
+}
+
+/// How much of what was read went on.
+enum Passed {
+    /// There was nothing, and there never will be.
+    End,
+    All,
+    Left(Vec<u8>),
+}
+
+#[cfg(test)]
+mod tests {
+    use contract::Kind;
+
+    use super::*;
+    use crate::head::tests::both_ways;
+
+    const GOOD: &str =
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+    fn verdict(line: &str, fields: &str, origin: &Origin) -> Option<Kind> {
+        let head = format!("{line}\r\nHost: a\r\n{fields}\r\n");
+        both_ways(&head, |head| handshake(head, origin).err().map(|refusal| refusal.kind()))
+    }
+
+    #[test]
+    fn a_handshake_is_checked_before_it_is_passed_on() {
+        let get = "GET /ws HTTP/1.1";
+        let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+        let version = "Sec-WebSocket-Version: 13\r\n";
+        for (line, fields, expected) in [
+            (get, GOOD.to_owned(), None),
+            ("POST /ws HTTP/1.1", GOOD.to_owned(), Some(Kind::BadRequest)),
+            (get, format!("{GOOD}Content-Length: 1\r\n"), Some(Kind::BadRequest)),
+            (get, format!("{GOOD}Transfer-Encoding: chunked\r\n"), Some(Kind::BadRequest)),
+            (get, key.to_owned(), Some(Kind::BadRequest)),
+            (get, format!("{key}Sec-WebSocket-Version: 8\r\n"), Some(Kind::UpgradeRequired)),
+            (get, version.to_owned(), Some(Kind::BadRequest)),
+            (get, format!("{version}Sec-WebSocket-Key: short\r\n"), Some(Kind::BadRequest)),
+            (get, format!("{GOOD}{key}"), Some(Kind::BadRequest)),
+        ] {
+            assert_eq!(verdict(line, &fields, &Origin::Absent), expected, "{line} {fields}");
+        }
+        assert_eq!(verdict(get, GOOD, &Origin::Foreign), Some(Kind::Forbidden));
+        assert_eq!(verdict(get, GOOD, &Origin::Own), None);
+    }
+
+    #[test]
+    fn the_proof_is_the_one_of_the_standard() {
+        assert_eq!(accept(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+}

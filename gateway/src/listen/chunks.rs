@@ -1,0 +1,205 @@
+//! Walks over a chunked body (RFC 9112 section 7.1) to find its end, to the letter: what another
+//! parser might read differently is refused. Copies nothing.
+
+/// Longest chunk size line or trailer section, in bytes.
+const LINE_BYTES_MAX: u32 = 8 * 1024;
+/// Most hexadecimal digits of a size.
+const DIGITS_MAX: u32 = 15;
+
+/// Where in a chunked body we are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum At {
+    Size,
+    Extension,
+    SizeEnd,
+    Data,
+    DataEnd,
+    DataEndLine,
+    /// At the beginning of a line after the last chunk.
+    Trailer,
+    TrailerLine,
+    TrailerLineEnd,
+    LastLine,
+    Done,
+}
+
+/// The walk over one body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Chunks {
+    at: At,
+    digits: u32,
+    /// Bytes of this chunk that are still to come.
+    left: u64,
+    /// Bytes of this line, or of the trailer section.
+    line: u32,
+}
+
+/// The body breaks the rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Broken;
+
+impl Chunks {
+    pub(super) const fn new() -> Self {
+        Self { at: At::Size, digits: 0, left: 0, line: 0 }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.at == At::Done
+    }
+
+    /// Walks over `bytes`; gives how many of them belong to the body.
+    pub(super) fn walk(&mut self, bytes: &[u8]) -> Result<usize, Broken> {
+        let mut walked = 0;
+        while let Some(&byte) = bytes.get(walked) {
+            match self.at {
+                At::Done => break,
+                At::Data => {
+                    let rest = bytes.len() - walked;
+                    let take = usize::try_from(self.left).unwrap_or(usize::MAX).min(rest);
+                    walked += take;
+                    self.left -= take as u64;
+                    if self.left == 0 {
+                        self.at = At::DataEnd;
+                    }
+                }
+                _ => {
+                    self.at = self.step(byte)?;
+                    walked += 1;
+                }
+            }
+        }
+        Ok(walked)
+    }
+
+    fn step(&mut self, byte: u8) -> Result<At, Broken> {
+        self.line += 1;
+        if self.line > LINE_BYTES_MAX {
+            return Err(Broken);
+        }
+        match (self.at, byte) {
+            (At::Size, b'\r' | b';') if self.digits > 0 => {
+                Ok(if byte == b';' { At::Extension } else { At::SizeEnd })
+            }
+            (At::Size, _) => self.digit(byte),
+            (At::Extension, b'\r') => Ok(At::SizeEnd),
+            (At::Extension | At::TrailerLine, _) if is_text(byte) => Ok(self.at),
+            (At::SizeEnd, b'\n') => {
+                (self.line, self.digits) = (0, 0);
+                Ok(if self.left == 0 { At::Trailer } else { At::Data })
+            }
+            (At::DataEnd, b'\r') => Ok(At::DataEndLine),
+            (At::DataEndLine, b'\n') => {
+                self.line = 0;
+                Ok(At::Size)
+            }
+            (At::Trailer, b'\r') => Ok(At::LastLine),
+            (At::Trailer, _) if is_text(byte) && byte != b' ' && byte != b'\t' => {
+                Ok(At::TrailerLine)
+            }
+            (At::TrailerLine, b'\r') => Ok(At::TrailerLineEnd),
+            (At::TrailerLineEnd, b'\n') => Ok(At::Trailer),
+            (At::LastLine, b'\n') => Ok(At::Done),
+            _ => Err(Broken),
+        }
+    }
+
+    fn digit(&mut self, byte: u8) -> Result<At, Broken> {
+        let digit = char::from(byte).to_digit(16).ok_or(Broken)?;
+        self.digits += 1;
+        if self.digits > DIGITS_MAX {
+            return Err(Broken);
+        }
+        self.left = self.left << 4 | u64::from(digit);
+        Ok(At::Size)
+    }
+}
+
+/// What may stand in an extension or a trailer line.
+const fn is_text(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn walk(body: &str) -> Result<(usize, bool), Broken> {
+        let mut chunks = Chunks::new();
+        let walked = chunks.walk(body.as_bytes())?;
+        Ok((walked, chunks.is_done()))
+    }
+
+    #[test]
+    fn the_end_of_a_body_is_found() {
+        for (body, rest) in [
+            ("0\r\n\r\n", ""),
+            ("5\r\nhello\r\n0\r\n\r\n", "GET / HTTP/1.1"),
+            ("A;name=\"value\"\r\n0123456789\r\n0;x\r\nTrailer: 1\r\n\r\n", "x"),
+            ("0000000000005\r\nhello\r\n000\r\n\r\n", "\r\n"),
+        ] {
+            assert_eq!(walk(&format!("{body}{rest}")), Ok((body.len(), true)), "{body:?}");
+        }
+    }
+
+    #[test]
+    fn what_could_be_read_differently_is_refused() {
+        for body in [
+            "5\nhello\n0\n\n",
+            "5\r\nhello\n0\r\n\r\n",
+            "5\r\nhello0\r\n\r\n",
+            "\r\n",
+            ";x\r\n",
+            "0x5\r\nhello\r\n",
+            "-5\r\n",
+            "+5\r\n",
+            " 5\r\n",
+            "5 \r\nhello\r\n",
+            "5\r\rhello\r\n",
+            "5;\nhello\r\n",
+            "5;\0\r\nhello\r\n",
+            "0\r\nA: b\n\r\n",
+            "0\r\n folded\r\n\r\n",
+            "0\r\n\rX",
+            "1234567890abcdef0\r\n",
+        ] {
+            assert_eq!(walk(body), Err(Broken), "{body:?}");
+        }
+    }
+
+    #[test]
+    fn lines_are_bounded() {
+        assert_eq!(walk(&format!("5;{}\r\n", "x".repeat(9000))), Err(Broken));
+        assert_eq!(walk(&format!("0\r\n{}\r\n", "A: b\r\n".repeat(2000))), Err(Broken));
+    }
+
+    proptest! {
+        #[test]
+        fn it_does_not_matter_how_a_body_is_cut(
+            sizes in proptest::collection::vec(1_usize..40, 0..6),
+            cuts in proptest::collection::vec(1_usize..9, 1..40),
+        ) {
+            let mut body = String::new();
+            for size in sizes {
+                body.push_str(&format!("{size:x}\r\n{}\r\n", "y".repeat(size)));
+            }
+            body.push_str("0\r\n\r\n");
+            let (mut chunks, mut rest) = (Chunks::new(), body.as_bytes());
+            for cut in cuts.iter().cycle() {
+                if rest.is_empty() {
+                    break;
+                }
+                let (part, tail) = rest.split_at(rest.len().min(*cut));
+                prop_assert_eq!(chunks.walk(part), Ok(part.len()));
+                rest = tail;
+            }
+            prop_assert!(chunks.is_done());
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Chunks::new().walk(&bytes);
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! Stands between a caller's socket and hyper, and lets whole, well-framed messages through: one at
+//! a time, so that hyper never sees a byte behind the request that it is serving. What hyper would
+//! read over (a `Content-Length` beside a `Transfer-Encoding`, bare line feeds) is refused here.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::chunks::{Broken, Chunks};
+use crate::head::Head;
+use crate::limits::{self, Framing};
+use crate::link::{Link, Stage};
+use crate::refusal::Refusal;
+
+/// Most bytes that are kept of what a caller sends before it was answered.
+const AHEAD_BYTES_MAX: usize = 16 * 1024;
+/// Most field lines that are parsed, whatever the configuration allows.
+const FIELDS_MAX: usize = 128;
+
+/// What may pass next.
+#[derive(Debug)]
+enum Pass {
+    /// Nothing before a whole head is here.
+    Head,
+    /// So many bytes.
+    Bytes(u64),
+    /// So many bytes, then a chunked body.
+    Chunked(u64, Chunks),
+    /// Nothing more, ever.
+    Nothing,
+}
+
+/// A caller's socket as hyper sees it.
+#[derive(Debug)]
+pub(super) struct Gate {
+    stream: TcpStream,
+    link: Rc<Link>,
+    pass: Pass,
+    /// What was read and did not pass yet.
+    kept: Vec<u8>,
+    /// How many of the kept bytes are known to be no whole head.
+    judged: usize,
+    /// Whether the caller does not take what is written.
+    stalled: bool,
+}
+
+impl Gate {
+    pub(super) const fn new(stream: TcpStream, link: Rc<Link>) -> Self {
+        Self { stream, link, pass: Pass::Head, kept: Vec::new(), judged: 0, stalled: false }
+    }
+
+    /// The socket, and what was read from it and did not pass.
+    pub(super) fn into_parts(self) -> (TcpStream, Vec<u8>) {
+        (self.stream, self.kept)
+    }
+
+    /// Reads at most `max` bytes into the core's buffer; gives how many, 0 at the end.
+    fn fill(&mut self, cx: &mut Context<'_>, max: usize) -> Poll<io::Result<usize>> {
+        let mut buffer = self.link.core.buffer.borrow_mut();
+        let room = buffer.len().min(max);
+        let mut room = ReadBuf::new(buffer.get_mut(..room).unwrap_or_default());
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut room))?;
+        Poll::Ready(Ok(room.filled().len()))
+    }
+
+    /// Ready with whether there is a head to pass; `false` at the end of the stream.
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        if self.link.stage() == Stage::Serving {
+            return self.poll_ahead(cx);
+        }
+        let link = self.link.clone();
+        if !self.kept.is_empty() && self.judge_kept() {
+            return Poll::Ready(Ok(true));
+        }
+        loop {
+            let read = ready!(self.fill(cx, usize::MAX))?;
+            if read == 0 {
+                return Poll::Ready(Ok(false));
+            }
+            link.head_begins();
+            let buffer = link.core.buffer.borrow();
+            self.kept.extend_from_slice(buffer.get(..read).unwrap_or_default());
+            drop(buffer);
+            if self.judge_kept() {
+                return Poll::Ready(Ok(true));
+            }
+        }
+    }
+
+    /// Before the answer is complete: keeps what comes, and notices when nothing ever will.
+    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        if self.kept.is_empty() {
+            let read = ready!(self.fill(cx, AHEAD_BYTES_MAX))?;
+            if read == 0 {
+                return Poll::Ready(Ok(false));
+            }
+            let buffer = self.link.core.buffer.borrow();
+            self.kept.extend_from_slice(buffer.get(..read).unwrap_or_default());
+        }
+        self.link.wait_for_end(cx.waker());
+        Poll::Pending
+    }
+
+    /// Whether the kept bytes settle what may pass: a whole head does, and one that is refused.
+    fn judge_kept(&mut self) -> bool {
+        let judged = std::mem::replace(&mut self.judged, self.kept.len());
+        if judged > 0 && self.kept.len() <= self.link.core.plan.limits.head_bytes_max {
+            // A head that comes byte by byte is not parsed again for each of them.
+            let news = self.kept.get(judged.saturating_sub(3)..).unwrap_or_default();
+            if !ends_a_head(news) {
+                return false;
+            }
+        }
+        match judge(&self.kept, &self.link) {
+            Ok(None) => {
+                self.link.head_begins();
+                false
+            }
+            Ok(Some(pass)) => {
+                (self.pass, self.judged) = (pass, 0);
+                self.link.request_begins();
+                true
+            }
+            Err(refusal) => {
+                self.pass = Pass::Nothing;
+                self.link.put_fault(refusal);
+                true
+            }
+        }
+    }
+
+    /// Lets through what may pass of the kept bytes.
+    fn pass_kept(&mut self, cursor: &mut ReadBufCursor<'_>) {
+        let part = self.kept.get(..self.kept.len().min(cursor.remaining())).unwrap_or_default();
+        let (passed, outcome) = advance(&mut self.pass, part);
+        cursor.put_slice(part.get(..passed).unwrap_or_default());
+        if passed == self.kept.len() {
+            // An idle connection holds no buffer.
+            self.kept = Vec::new();
+        } else {
+            self.kept.drain(..passed);
+        }
+        self.settle(outcome);
+    }
+
+    /// Lets through what may pass of what the socket has, or the end.
+    fn poll_pass(
+        &mut self,
+        cx: &mut Context<'_>,
+        cursor: &mut ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let max = match &self.pass {
+            Pass::Bytes(left) => usize::try_from(*left).unwrap_or(usize::MAX),
+            _ => usize::MAX,
+        };
+        let read = ready!(self.fill(cx, max.min(cursor.remaining())))?;
+        let buffer = self.link.core.buffer.borrow();
+        let part = buffer.get(..read).unwrap_or_default();
+        let (passed, outcome) = advance(&mut self.pass, part);
+        let (now, later) = part.split_at(passed.min(part.len()));
+        cursor.put_slice(now);
+        self.kept.extend_from_slice(later);
+        drop(buffer);
+        self.settle(outcome);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Lets nothing more through when a body turned out broken.
+    fn settle(&mut self, outcome: Result<(), Broken>) {
+        if outcome.is_err() {
+            self.pass = Pass::Nothing;
+            self.link.break_body();
+        }
+    }
+}
+
+/// Whether an empty line stands in `bytes`.
+fn ends_a_head(bytes: &[u8]) -> bool {
+    bytes.windows(2).any(|pair| pair == b"\n\n") || bytes.windows(3).any(|end| end == b"\n\r\n")
+}
+
+/// What the head at the beginning of `bytes` lets pass; `None` while it is not whole.
+fn judge(bytes: &[u8], link: &Link) -> Result<Option<Pass>, Refusal> {
+    let core = &link.core;
+    let limits = &core.plan.limits;
+    let mut slots = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+    let mut request = httparse::Request::new(&mut []);
+    let parsed = request.parse_with_uninit_headers(bytes, &mut slots);
+    let length = match parsed {
+        Ok(httparse::Status::Complete(length)) if length <= limits.head_bytes_max => length,
+        Ok(httparse::Status::Partial) if bytes.len() <= limits.head_bytes_max => return Ok(None),
+        Ok(_) if is_target_too_long(bytes, limits.uri_bytes_max) => {
+            return Err(Refusal::UriTooLong { max: limits.uri_bytes_max });
+        }
+        Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(limits::too_large(limits)),
+        Err(error) => return Err(Refusal::Malformed(broken(error))),
+    };
+    if has_bare_line_feed(bytes.get(..length).unwrap_or_default()) {
+        return Err(Refusal::Malformed("Lines have to end in CR LF."));
+    }
+    let fields = core.scratch.raw_fields(request.headers);
+    let head = Head::of_raw(&request, &fields).ok_or(Refusal::Malformed("The head is broken."))?;
+    limits::sizes(&head, limits)?;
+    if head.target.bytes().any(|byte| !(0x21..0x7f).contains(&byte)) {
+        return Err(Refusal::Malformed("The target has characters that must be encoded."));
+    }
+    let length = length as u64;
+    Ok(Some(match limits::framing(&head)? {
+        Framing::Empty => Pass::Bytes(length),
+        Framing::Length(body) => Pass::Bytes(length.saturating_add(body)),
+        Framing::Chunked => Pass::Chunked(length, Chunks::new()),
+    }))
+}
+
+/// Whether it is the target that makes the head too long.
+fn is_target_too_long(bytes: &[u8], max: usize) -> bool {
+    let line = bytes.iter().position(|b| *b == b'\n').unwrap_or(bytes.len());
+    bytes
+        .get(..line)
+        .unwrap_or_default()
+        .split(|b| *b == b' ')
+        .nth(1)
+        .is_some_and(|t| t.len() > max)
+}
+
+const fn broken(error: httparse::Error) -> &'static str {
+    match error {
+        httparse::Error::HeaderName => "A field's name is broken.",
+        httparse::Error::HeaderValue => "A field's value is broken.",
+        httparse::Error::NewLine => "Lines have to end in CR LF.",
+        httparse::Error::Token => "The request line is broken.",
+        httparse::Error::Version => "Only HTTP/1.0 and HTTP/1.1 are spoken here.",
+        httparse::Error::Status | httparse::Error::TooManyHeaders => "The head is broken.",
+    }
+}
+
+/// Goes over every byte without a branch, which the compiler turns into wide steps.
+fn has_bare_line_feed(head: &[u8]) -> bool {
+    let pairs = head.iter().zip(head.get(1..).unwrap_or_default());
+    let bare =
+        pairs.fold(false, |bare, (before, byte)| bare | (*byte == b'\n' && *before != b'\r'));
+    bare || head.first() == Some(&b'\n')
+}
+
+/// How many of `bytes` may pass; what may pass next moves on by as many. Nothing of the part of a
+/// body that turns out broken passes.
+fn advance(pass: &mut Pass, bytes: &[u8]) -> (usize, Result<(), Broken>) {
+    let plain = |left: u64| usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
+    let (passed, is_whole) = match pass {
+        Pass::Head | Pass::Nothing => return (0, Ok(())),
+        Pass::Bytes(left) => {
+            let passed = plain(*left);
+            *left -= passed as u64;
+            (passed, *left == 0)
+        }
+        Pass::Chunked(left, chunks) => {
+            let head = plain(*left);
+            *left -= head as u64;
+            match chunks.walk(bytes.get(head..).unwrap_or_default()) {
+                Ok(walked) => (head + walked, chunks.is_done()),
+                Err(broken) => return (head, Err(broken)),
+            }
+        }
+    };
+    if is_whole {
+        *pass = Pass::Head;
+    }
+    (passed, Ok(()))
+}
+
+impl Read for Gate {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut cursor: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let gate = self.get_mut();
+        if let Pass::Head = gate.pass
+            && !ready!(gate.poll_head(cx))?
+        {
+            gate.pass = Pass::Nothing;
+        }
+        if let Pass::Nothing = gate.pass {
+            return Poll::Ready(Ok(()));
+        }
+        if gate.kept.is_empty() {
+            return gate.poll_pass(cx, &mut cursor);
+        }
+        gate.pass_kept(&mut cursor);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Gate {
+    /// Keeps an eye on how long the caller takes nothing.
+    fn watch<T>(&mut self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_pending() != self.stalled {
+            self.stalled = !self.stalled;
+            if self.stalled {
+                self.link.timer.set(self.link.core.waits.body_idle);
+            } else {
+                self.link.resumed();
+            }
+        }
+        written
+    }
+}
+
+impl Write for Gate {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let gate = self.get_mut();
+        let written = Pin::new(&mut gate.stream).poll_write(cx, bytes);
+        gate.watch(written)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // A socket holds nothing back.
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Whoever runs the connection ends it, or goes on with it as a tunnel.
+        Poll::Ready(Ok(()))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let gate = self.get_mut();
+        let written = Pin::new(&mut gate.stream).poll_write_vectored(cx, parts);
+        gate.watch(written)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passes(pass: &mut Pass, bytes: &str) -> Option<usize> {
+        let (passed, outcome) = advance(pass, bytes.as_bytes());
+        outcome.ok().map(|()| passed)
+    }
+
+    #[test]
+    fn nothing_behind_a_request_passes_before_it_is_answered() {
+        let mut pass = Pass::Bytes(5);
+        assert_eq!(passes(&mut pass, "abc"), Some(3));
+        assert_eq!(passes(&mut pass, "deGET /"), Some(2));
+        assert!(matches!(pass, Pass::Head));
+        let mut pass = Pass::Chunked(2, Chunks::new());
+        assert_eq!(passes(&mut pass, "\r\n5\r\nhello\r\n0\r\n\r\nGET /"), Some(17));
+        assert!(matches!(pass, Pass::Head));
+    }
+
+    #[test]
+    fn nothing_of_a_broken_part_passes_but_its_head_does() {
+        let mut pass = Pass::Chunked(2, Chunks::new());
+        assert_eq!(advance(&mut pass, b"\r\nzz\r\n"), (2, Err(Broken)));
+    }
+
+    #[test]
+    fn a_bare_line_feed_is_seen_wherever_it_stands() {
+        for (head, bare) in [
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", false),
+            ("GET / HTTP/1.1\nHost: a\r\n\r\n", true),
+            ("GET / HTTP/1.1\r\nHost: a\n\r\n", true),
+            ("GET / HTTP/1.1\r\nHost: a\r\n\n", true),
+            ("\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", true),
+        ] {
+            assert_eq!(has_bare_line_feed(head.as_bytes()), bare, "{head:?}");
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! Counting. Each core counts for itself with plain stores, since nobody else writes there; a scrape
+//! adds the cores up. Labels come from the configuration and from enums, never from a request.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use contract::Kind;
+use contract::health::Status;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+
+use crate::config::Plan;
+use crate::health::Board;
+use crate::route::{Method, RouteId, UpstreamId};
+
+/// Upper bounds of the buckets of durations, in microseconds.
+const BUCKETS: [u64; 12] = [
+    250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 100_000, 250_000, 1_000_000, 5_000_000,
+    30_000_000,
+];
+/// The first digit of a status.
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+/// The route of what took none.
+const NO_ROUTE: &str = "none";
+
+/// A count that one thread writes and others may read.
+#[derive(Debug, Default)]
+pub(crate) struct Count(AtomicU64);
+
+impl Count {
+    pub(crate) fn add(&self, more: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
+    }
+
+    pub(crate) fn put(&self, value: usize) {
+        self.0.store(value as u64, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What one core has counted.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    routes: Vec<PerRoute>,
+    refusals: Vec<Count>,
+    upstreams: Vec<PerUpstream>,
+    pub connections: Count,
+    pub connections_accepted: Count,
+    pub connections_refused: Count,
+    pub in_flight: Count,
+    pub tunnels: Count,
+    pub tunnels_opened: Count,
+    pub log_lines_lost: Count,
+}
+
+#[derive(Debug, Default)]
+struct PerRoute {
+    /// By method and class.
+    requests: [[Count; CLASSES.len()]; Method::ALL.len()],
+    buckets: [Count; BUCKETS.len() + 1],
+    micros: Count,
+}
+
+/// What one core has counted of one upstream.
+#[derive(Debug, Default)]
+pub(crate) struct PerUpstream {
+    pub opened: Count,
+    pub reused: Count,
+    pub replaced: Count,
+    pub failed: Count,
+}
+
+impl Counters {
+    pub(crate) fn new(plan: &Plan) -> Self {
+        Self {
+            routes: (0..=plan.table.routes().len()).map(|_| PerRoute::default()).collect(),
+            refusals: Kind::ALL.iter().map(|_| Count::default()).collect(),
+            upstreams: plan.upstreams.iter().map(|_| PerUpstream::default()).collect(),
+            connections: Count::default(),
+            connections_accepted: Count::default(),
+            connections_refused: Count::default(),
+            in_flight: Count::default(),
+            tunnels: Count::default(),
+            tunnels_opened: Count::default(),
+            log_lines_lost: Count::default(),
+        }
+    }
+
+    /// A request has been answered with `status` after `took`.
+    pub(crate) fn answered(
+        &self,
+        route: Option<RouteId>,
+        method: Method,
+        status: u16,
+        took: Duration,
+    ) {
+        let place = route.map_or(self.routes.len().saturating_sub(1), |route| route.0);
+        let Some(route) = self.routes.get(place) else { return };
+        let class = usize::from(status / 100).saturating_sub(1).min(CLASSES.len() - 1);
+        if let Some(count) = route.requests.get(method as usize).and_then(|row| row.get(class)) {
+            count.add(1);
+        }
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        route.micros.add(micros);
+        let bucket = BUCKETS.iter().position(|bound| micros <= *bound).unwrap_or(BUCKETS.len());
+        if let Some(count) = route.buckets.get(bucket) {
+            count.add(1);
+        }
+    }
+
+    /// A request was refused.
+    pub(crate) fn refused(&self, kind: Kind) {
+        if let Some(count) = self.refusals.get(kind as usize) {
+            count.add(1);
+        }
+    }
+
+    pub(crate) fn upstream(&self, id: UpstreamId) -> Option<&PerUpstream> {
+        self.upstreams.get(id.0)
+    }
+}
+
+/// Adds the cores up for a scrape.
+#[derive(Debug)]
+pub(crate) struct Scrape {
+    pub plan: Arc<Plan>,
+    pub cores: Vec<Arc<Counters>>,
+    pub board: Arc<Board>,
+}
+
+/// Reads one count of a core.
+type Read = fn(&Counters) -> &Count;
+
+/// Counts of a whole core: name, help, and what is read.
+const TOTALS: [(&str, &str, Read); 4] = [
+    ("gateway_connections_accepted", "Connections of callers.", |c| &c.connections_accepted),
+    ("gateway_connections_refused", "Connections beyond the limit.", |c| &c.connections_refused),
+    ("gateway_tunnels_opened", "Upgraded connections.", |c| &c.tunnels_opened),
+    ("gateway_access_log_lost", "Batches of access log that were lost.", |c| &c.log_lines_lost),
+];
+/// Levels of a whole core.
+const LEVELS: [(&str, &str, Read); 3] = [
+    ("gateway_connections", "Connections of callers that are open.", |c| &c.connections),
+    ("gateway_in_flight_requests", "Requests that are being served.", |c| &c.in_flight),
+    ("gateway_tunnels", "Upgraded connections that are open.", |c| &c.tunnels),
+];
+/// Reads one count of an upstream.
+type ReadUpstream = fn(&PerUpstream) -> &Count;
+/// Counts of an upstream.
+const UPSTREAM_TOTALS: [(&str, &str, ReadUpstream); 4] = [
+    ("gateway_upstream_connections_opened", "Connections made.", |u| &u.opened),
+    ("gateway_upstream_connections_reused", "Requests on a kept connection.", |u| &u.reused),
+    ("gateway_upstream_connections_replaced", "Kept connections that were dead.", |u| &u.replaced),
+    ("gateway_upstream_failures", "Requests that the upstream failed.", |u| &u.failed),
+];
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.requests(&mut encoder)?;
+        self.durations(&mut encoder)?;
+        self.refusals(&mut encoder)?;
+        for (name, help, read) in TOTALS {
+            let total = ConstCounter::new(self.sum(read));
+            total.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
+        }
+        for (name, help, read) in LEVELS {
+            let level = ConstGauge::new(self.sum(read));
+            level.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
+        }
+        self.upstreams(&mut encoder)
+    }
+}
+
+impl Scrape {
+    fn sum(&self, read: impl Fn(&Counters) -> &Count) -> u64 {
+        self.cores.iter().map(|core| read(core).get()).sum()
+    }
+
+    fn routes(&self) -> impl Iterator<Item = (usize, &str)> {
+        let names = self.plan.table.routes().iter().map(|route| &*route.name);
+        names.chain([NO_ROUTE]).enumerate()
+    }
+
+    fn per_route(&self, index: usize, read: impl Fn(&PerRoute) -> Option<&Count>) -> u64 {
+        let counts = self.cores.iter().filter_map(|core| read(core.routes.get(index)?));
+        counts.map(Count::get).sum()
+    }
+
+    fn requests(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Requests that were answered.";
+        let mut metric =
+            encoder.encode_descriptor("gateway_requests", help, None, MetricType::Counter)?;
+        for (index, route) in self.routes() {
+            for (row, (_, method)) in Method::ALL.iter().enumerate() {
+                for (column, class) in CLASSES.iter().enumerate() {
+                    let count = self.per_route(index, |route| route.requests.get(row)?.get(column));
+                    if count > 0 {
+                        let labels = [("route", route), ("method", *method), ("status", *class)];
+                        ConstCounter::new(count).encode(metric.encode_family(&labels)?)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn durations(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let (name, help) = ("gateway_request_duration_seconds", "From head to last byte.");
+        let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+        for (index, route) in self.routes() {
+            let bounds = BUCKETS.iter().map(|micros| seconds(*micros)).chain([f64::MAX]);
+            let buckets: Vec<_> = bounds
+                .enumerate()
+                .map(|(at, bound)| (bound, self.per_route(index, |route| route.buckets.get(at))))
+                .collect();
+            let count = buckets.iter().map(|(_, count)| count).sum();
+            if count > 0 {
+                let sum = seconds(self.per_route(index, |route| Some(&route.micros)));
+                let labels = [("route", route)];
+                let mut family = metric.encode_family(&labels)?;
+                family.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn refusals(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Requests that the gateway refused.";
+        let mut metric =
+            encoder.encode_descriptor("gateway_refusals", help, None, MetricType::Counter)?;
+        for kind in Kind::ALL {
+            let counts = self.cores.iter().filter_map(|core| core.refusals.get(*kind as usize));
+            let count: u64 = counts.map(Count::get).sum();
+            if count > 0 {
+                let labels = [("kind", kind.slug())];
+                ConstCounter::new(count).encode(metric.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn upstreams(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        for (name, help, read) in UPSTREAM_TOTALS {
+            let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (index, target) in self.plan.upstreams.iter().enumerate() {
+                let counts = self.cores.iter().filter_map(|core| core.upstreams.get(index));
+                let count: u64 = counts.map(|upstream| read(upstream).get()).sum();
+                let labels = [("upstream", &*target.name)];
+                ConstCounter::new(count).encode(metric.encode_family(&labels)?)?;
+            }
+        }
+        let (name, help) = ("gateway_upstream_healthy", "Whether the last probes went well.");
+        let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (target, status) in self.plan.upstreams.iter().zip(self.board.statuses()) {
+            let healthy = ConstGauge::new(u64::from(status == Status::Healthy));
+            healthy.encode(metric.encode_family(&[("upstream", &*target.name)])?)?;
+        }
+        Ok(())
+    }
+}
+
+fn seconds(micros: u64) -> f64 {
+    Duration::from_micros(micros).as_secs_f64()
+}
