@@ -207,9 +207,9 @@ fn write_target(out: &mut Vec<u8>, target: &str) -> io::Result<()> {
     }
     let masked: Vec<_> = query
         .split('&')
-        .map(|pair| match is_secret(pair) {
-            true => format!("{}=***", pair.split('=').next().unwrap_or(pair)),
-            false => pair.to_owned(),
+        .map(|pair| match pair.split('=').next() {
+            Some(name) if is_secret(pair) => format!("{name}=***"),
+            _ => pair.to_owned(),
         })
         .collect();
     Ok(serde_json::to_writer(out, &format!("{path}?{}", masked.join("&")))?)
@@ -241,7 +241,7 @@ mod tests {
         let batch = Batch::new(None, &config);
         let mut out = Vec::new();
         batch.line(&mut out, &entry(target)).unwrap();
-        assert_eq!(out.iter().filter(|b| **b == b'\n').count(), 1);
+        assert_eq!(out.split(|b| *b == b'\n').count(), 2);
         serde_json::from_slice(&out).unwrap()
     }
 

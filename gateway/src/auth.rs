@@ -248,7 +248,7 @@ mod tests {
         let door = door(&[&issuer]);
         let field = format!("Authorization: Bearer {}\r\n", issuer.token(|_| {}));
         assert_eq!(verdict(&door, &field, Auth::Required), "ada");
-        let later = NOW.plus(Duration::from_secs(3600));
+        let later = NOW.plus(Duration::from_hours(1));
         assert_eq!(verdict_at(&door, &field, Auth::Required, later), "expired-token");
     }
 

@@ -44,6 +44,8 @@ pub struct Config {
     pub health: health::Config,
     /// Where the line of each request goes.
     pub access_log: access::Config,
+    /// What an upstream is that does not say so itself.
+    pub upstream_defaults: Upstream,
     /// What is behind the gateway, by name.
     pub upstreams: BTreeMap<String, Upstream>,
     /// Which path leads where, by name.
@@ -77,6 +79,7 @@ pub struct Upstream {
 
 impl Settings for Config {
     fn read(layers: &Layers) -> Result<Self, Faults> {
+        let layers = layers.filled("gateway.upstreams", "gateway.upstream_defaults");
         let config: Self = layers.section("gateway")?;
         config.plan().map(|_| config)
     }
@@ -276,7 +279,9 @@ mod tests {
 
     fn read(overlay: &[&str]) -> Result<Config, Faults> {
         let mut layers = Layers::defaults();
-        overlay.iter().for_each(|setting| layers.command_line(setting));
+        for setting in overlay {
+            layers.command_line(setting);
+        }
         Config::read(&layers)
     }
 

@@ -114,7 +114,9 @@ impl Cors {
     /// answer has fields of this kind already.
     pub(crate) fn decorate(&self, origin: &Origin, seen: Seen, headers: &mut HeaderMap) {
         if seen.has(Seen::CORS) {
-            REPLACED.iter().for_each(|name| drop(headers.remove(name)));
+            for name in &REPLACED {
+                headers.remove(name);
+            }
         }
         if self.origins.is_empty() {
             return;
@@ -143,7 +145,7 @@ mod tests {
             headers: vec!["authorization".into()],
             exposed_headers: vec!["x-request-id".into()],
             credentials: true,
-            max_age: Duration::from_secs(600),
+            max_age: Duration::from_mins(10),
         })
     }
 

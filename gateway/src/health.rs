@@ -158,6 +158,12 @@ fn tell(services: &[Service], now: Timestamp) -> Told {
     }
 }
 
+/// What counts of an upstream's answer to a probe.
+#[derive(Deserialize)]
+struct Word {
+    status: Status,
+}
+
 /// Asks one upstream, again and again.
 #[derive(Debug)]
 pub(crate) struct Prober {
@@ -215,10 +221,6 @@ impl Prober {
             if body.len() + part.len() <= BYTES_MAX {
                 body.extend_from_slice(&part);
             }
-        }
-        #[derive(Deserialize)]
-        struct Word {
-            status: Status,
         }
         let word = serde_json::from_slice::<Word>(&body).map_or(Status::Healthy, |w| w.status);
         Ok(if word == Status::Unknown { Status::Healthy } else { word })

@@ -61,6 +61,7 @@ pub const PROGRAM: Program = Program {
     listen_key: "gateway.listen",
 };
 
+#[expect(clippy::unused_async, reason = "every part is started by an async function")]
 /// Starts the gateway: checks, binds, then serves on threads of its own until it is drained.
 pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
     let plan = Arc::new(config.plan().map_err(StartError::Config)?);

@@ -165,10 +165,8 @@ fn expectation(head: &Head<'_>) -> Result<(), Refusal> {
     if !head.seen.has(Seen::EXPECT) || head.version == Version::Http10 {
         return Ok(());
     }
-    match head.all("expect").all(|value| value.eq_ignore_ascii_case(b"100-continue")) {
-        true => Ok(()),
-        false => Err(Refusal::Expectation),
-    }
+    let is_known = |value: &[u8]| value.eq_ignore_ascii_case(b"100-continue");
+    if head.all("expect").all(is_known) { Ok(()) } else { Err(Refusal::Expectation) }
 }
 
 /// How many of something there are on this core, and may be.

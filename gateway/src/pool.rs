@@ -160,8 +160,9 @@ impl Pool {
 
     /// Closes what was not used for long, and what is dead.
     pub(crate) fn sweep(&self) {
-        let fresh =
-            |idle: &Idle| idle.since.elapsed() < self.idle_timeout && !idle.connection.sender.is_closed();
+        let fresh = |idle: &Idle| {
+            idle.since.elapsed() < self.idle_timeout && !idle.connection.sender.is_closed()
+        };
         self.idle.borrow_mut().retain(fresh);
     }
 

@@ -255,7 +255,7 @@ mod tests {
         let spent = Spent {
             name: "login".into(),
             calls: 120,
-            window: Duration::from_secs(60),
+            window: Duration::from_mins(1),
             wait: Duration::from_millis(1200),
         };
         let mut headers = HeaderMap::new();

@@ -70,10 +70,10 @@ impl Fetcher {
             .no_proxy()
             .build()?;
         let keys = Arc::new(ArcSwap::from_pointee(KeySet::none(config)));
-        let (asker, asked) = mpsc::channel(WAITING_MAX);
+        let (sender, asked) = mpsc::channel(WAITING_MAX);
         let fetcher =
             Self { config: config.clone(), client, keys: keys.clone(), asked, last: None };
-        Ok((fetcher, keys, Asker(asker)))
+        Ok((fetcher, keys, Asker(sender)))
     }
 
     /// Fetches until the gateway drains: what is in flight then lives with the keys that are here.
@@ -112,10 +112,8 @@ impl Fetcher {
                 () = tokio::time::sleep_until(end) => return Ok(()),
                 asker = self.asked.recv() => asker.ok_or(())?,
             };
-            let pause = match self.keys.load().was_fetched() {
-                true => self.config.refetch_cooldown,
-                false => RETRY.0,
-            };
+            let was_fetched = self.keys.load().was_fetched();
+            let pause = if was_fetched { self.config.refetch_cooldown } else { RETRY.0 };
             let rests = self.last.is_some_and(|at| at.elapsed() < pause);
             if !rests && let Err(error) = self.fetch().await {
                 let cause = chassis::refuse::chain(&error);

@@ -190,7 +190,7 @@ pub(crate) mod tests {
             issuer: "hubbub".into(),
             audience: "hubbub".into(),
             leeway: Duration::ZERO,
-            refresh_interval: Duration::from_secs(300),
+            refresh_interval: Duration::from_mins(5),
             refetch_cooldown: Duration::from_secs(10),
             fetch_timeout: Duration::from_secs(1),
             cached_tokens_max: 100,

@@ -128,14 +128,18 @@ fn drop_hops(headers: &mut HeaderMap, seen: Seen) {
             .filter_map(|token| HeaderName::from_bytes(token).ok())
             .filter(|name| !PROTECTED.contains(name) && !is_forwarded(name.as_str()))
             .collect();
-        named.iter().for_each(|name| drop(headers.remove(name)));
+        for name in &named {
+            headers.remove(name);
+        }
         headers.remove(header::CONNECTION);
     }
     if seen.has(Seen::UPGRADE) {
         headers.remove(header::UPGRADE);
     }
     if seen.has(Seen::HOP) {
-        HOP.iter().for_each(|name| drop(headers.remove(name)));
+        for name in &HOP {
+            headers.remove(name);
+        }
     }
 }
 
@@ -147,12 +151,16 @@ fn is_ordinary(token: &[u8]) -> bool {
 /// Removes what only the gateway may say, in every spelling that some upstream takes for it.
 fn drop_spoofs(headers: &mut HeaderMap, seen: Seen) {
     if seen.has(Seen::IDENTITY) {
-        IDENTITY_HEADERS.iter().for_each(|name| drop(headers.remove(*name)));
+        for name in IDENTITY_HEADERS {
+            headers.remove(name);
+        }
     }
     if seen.has(Seen::FORWARDED) || seen.has(Seen::UNDERSCORE) {
         let odd = |name: &&HeaderName| name.as_str().contains('_') || is_forwarded(name.as_str());
         let odd: Vec<_> = headers.keys().filter(odd).cloned().collect();
-        odd.iter().for_each(|name| drop(headers.remove(name)));
+        for name in &odd {
+            headers.remove(name);
+        }
     }
 }
 
@@ -169,12 +177,11 @@ fn name_hosts(headers: &mut HeaderMap, order: &Order<'_>, link: &Link, target: &
     if let Some(authority) = &order.authority {
         headers.insert(header::HOST, authority.clone());
     }
-    match headers.get(header::HOST).cloned() {
-        Some(host) => drop(headers.insert(FORWARDED_HOST, host)),
-        None => {
-            let host = HeaderValue::try_from(&*target.address).ok();
-            headers.extend(host.map(|host| (header::HOST, host)));
-        }
+    if let Some(host) = headers.get(header::HOST).cloned() {
+        headers.insert(FORWARDED_HOST, host);
+    } else {
+        let host = HeaderValue::try_from(&*target.address).ok();
+        headers.extend(host.map(|host| (header::HOST, host)));
     }
     headers.insert(FORWARDED_FOR, link.forwarded_for.clone());
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));

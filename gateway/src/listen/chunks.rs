@@ -182,7 +182,7 @@ mod tests {
         ) {
             let mut body = String::new();
             for size in sizes {
-                body.push_str(&format!("{size:x}\r\n{}\r\n", "y".repeat(size)));
+                body += &[&format!("{size:x}\r\n"), "y".repeat(size).as_str(), "\r\n"].concat();
             }
             body.push_str("0\r\n\r\n");
             let (mut chunks, mut rest) = (Chunks::new(), body.as_bytes());

@@ -243,9 +243,8 @@ const fn broken(error: httparse::Error) -> &'static str {
 /// Goes over every byte without a branch, which the compiler turns into wide steps.
 fn has_bare_line_feed(head: &[u8]) -> bool {
     let pairs = head.iter().zip(head.get(1..).unwrap_or_default());
-    let bare =
-        pairs.fold(false, |bare, (before, byte)| bare | (*byte == b'\n' && *before != b'\r'));
-    bare || head.first() == Some(&b'\n')
+    let bare = pairs.map(|(before, byte)| u8::from(*byte == b'\n') & u8::from(*before != b'\r'));
+    head.first() == Some(&b'\n') || bare.fold(0, |all, one| all | one) != 0
 }
 
 /// How many of `bytes` may pass; what may pass next moves on by as many. Nothing of the part of a

@@ -114,11 +114,10 @@ fn remove_dots(path: &[u8]) -> Result<String, Refusal> {
     for segment in path.split(|b| *b == b'/').skip(1) {
         open = matches!(segment, b"" | b"." | b"..");
         match segment {
-            b"" | b"." => {}
             b".." if kept.pop().is_none() => {
                 return Err(Refusal::Malformed("The path climbs over its root."));
             }
-            b".." => {}
+            b"" | b"." | b".." => {}
             segment => kept.push(segment),
         }
     }

@@ -178,11 +178,9 @@ impl Caller {
 
     /// Reads more; `false` at the end, or when the connection broke.
     pub(crate) async fn more(&mut self) -> bool {
-        let mut part = [0; 65_536];
-        let read = timeout(PATIENCE, self.stream.read(&mut part)).await.expect("bytes, or the end");
-        let read = read.unwrap_or(0);
-        self.ahead.extend_from_slice(&part[..read]);
-        read > 0
+        self.ahead.reserve(65_536);
+        let read = timeout(PATIENCE, self.stream.read_buf(&mut self.ahead)).await;
+        read.expect("bytes, or the end").unwrap_or(0) > 0
     }
 
     /// Reads until the connection ends.
