@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -26,10 +27,11 @@ struct Admin {
     stop: Stop,
 }
 
-/// Serves until the gateway drains; gives the address that was bound.
+/// Serves until `linger` after the gateway began to drain; gives the address that was bound.
 pub(crate) fn serve(
     listener: TcpListener,
     scrape: Scrape,
+    linger: Duration,
     stop: &Stop,
 ) -> Result<SocketAddr, StartError> {
     let bound = listener.local_addr().map_err(|error| StartError::Other(error.into()))?;
@@ -43,19 +45,22 @@ pub(crate) fn serve(
         .route("/health/live", get(async || "live\n"))
         .route("/health/ready", get(show_ready))
         .with_state(admin);
-    let drained = stop.clone();
-    let cut = stop.clone();
+    let leaving = stop.clone();
+    let serving = async {
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::error!(%error, "The operators' listener failed");
+        }
+    };
     stop.spawn(async move {
-        let serving = axum::serve(listener, router)
-            .with_graceful_shutdown(async move { drained.drain_began().await });
+        // An idle connection of a scraper must not hold the drain up.
+        let end = async {
+            leaving.drain_began().await;
+            tokio::time::sleep(linger).await;
+        };
         tokio::select! {
-            // An idle connection of a scraper must not hold the drain up.
-            () = cut.drain_began() => {}
-            ended = async { serving.await } => {
-                if let Err(error) = ended {
-                    tracing::error!(%error, "The operators' listener failed");
-                }
-            }
+            () = leaving.cancelled() => {}
+            () = end => {}
+            () = serving => {}
         }
     });
     Ok(bound)

@@ -154,9 +154,11 @@ impl Config {
             fault(&key, zero, "calls, window and burst have to be more than nothing");
         }
         for origin in &self.cors.origins {
-            let bad = http_url(origin).is_none_or(|uri| uri.path() != "/" || origin.ends_with('/'));
-            let bad = bad && !origin.starts_with("https://");
-            fault("cors.origins", bad, "expected origins as in \"https://app.example\"");
+            fault(
+                "cors.origins",
+                !is_origin(origin),
+                "expected origins as in \"https://app.example\"",
+            );
         }
     }
 
@@ -230,6 +232,12 @@ fn target(name: &str, written: &Upstream) -> Result<Target, Faults> {
 
 fn http_url(text: &str) -> Option<Uri> {
     text.parse::<Uri>().ok().filter(|uri| uri.scheme_str() == Some("http"))
+}
+
+/// Scheme, host and port as a browser writes them, and nothing else.
+fn is_origin(text: &str) -> bool {
+    let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '?', '#', '@', '*', ' ']))
 }
 
 fn is_canonical(path: &str) -> bool {

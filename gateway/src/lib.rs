@@ -73,6 +73,7 @@ pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
         0 => available_parallelism().map_or(1, usize::from),
         threads => threads,
     };
+    let linger = config.drain_delay;
     let admin = chassis::serve::bind(config.admin_listen)?;
     let (address, sockets) = listen::bind(config.listen, cores)?;
     let log = access::open(&config.access_log, &deps.data, &stop)?;
@@ -95,7 +96,7 @@ pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
         config,
     });
     let counters = listen::start(&shared, sockets)?;
-    let admin = admin::serve(admin, Scrape { plan, cores: counters, board }, &stop)?;
+    let admin = admin::serve(admin, Scrape { plan, cores: counters, board }, linger, &stop)?;
     Ok(Running::new("gateway", address, stop).line("admin", format!("http://{admin}")))
 }
 

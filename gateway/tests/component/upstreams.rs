@@ -54,6 +54,30 @@ async fn an_upstream_that_takes_no_body_is_a_gateway_timeout_too() {
 }
 
 #[tokio::test]
+async fn an_answer_may_come_before_the_whole_request_has_gone() {
+    let upstream = Upstream::start(async |mut peer| {
+        peer.only_head().await;
+        peer.caller.send("HTTP/1.1 400 Bad Request\r\nContent-Length: 6\r\n\r\nenough").await;
+        while peer.caller.more().await {
+            peer.caller.ahead.clear();
+        }
+    })
+    .await;
+    let settings = ["gateway.threads=1", "gateway.routes.open.body_bytes_max=100000000"];
+    let gateway = gateway(upstream.address, &settings).await;
+    let mut caller = gateway.connect().await;
+    caller.send("POST /open/a HTTP/1.1\r\nHost: a\r\nContent-Length: 6000000\r\n\r\nbegin").await;
+    let answer = caller.answer().await;
+    assert_eq!(answer.status, 400, "{answer:?}");
+    caller.send(vec![b'x'; 6_000_000 - 5]).await;
+    // The next request does not go into the body of the first.
+    caller.send("GET /open/b HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(caller.answer().await.status, 400);
+    let lines: Vec<_> = upstream.saw().iter().map(|saw| saw.line().to_owned()).collect();
+    assert_eq!(lines, ["POST /a HTTP/1.1", "GET /b HTTP/1.1"]);
+}
+
+#[tokio::test]
 async fn an_answer_that_cannot_be_used_is_a_bad_gateway() {
     for answer in [
         "",
