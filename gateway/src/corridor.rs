@@ -4,7 +4,6 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
-use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
@@ -24,32 +23,23 @@ use crate::wheel::Ticks;
 /// Answers one request, whatever comes.
 pub(crate) async fn answer(link: Rc<Link>, request: Request<Incoming>) -> Response<Reply> {
     let (parts, body) = request.into_parts();
-    let expects = parts.headers.contains_key(header::EXPECT);
+    let fields = link.core.scratch.fields(&parts.headers);
+    let head = Head::of_hyper(&parts, &fields);
+    let expects = head.seen.has(Seen::EXPECT);
     let expects = if expects { Expects::Continue } else { Expects::Nothing };
     let upload = Upload::new(link.clone(), body, expects);
-    let mut visit = {
-        let fields = link.core.scratch.fields(&parts.headers);
-        Visit::begin(&link, &parts, &Head::of_hyper(&parts, &fields))
-    };
-    let outcome = walk(&link, &mut visit, parts, upload).await;
-    visit.respond(outcome)
-}
-
-/// Through the doors, and on.
-async fn walk(
-    link: &Rc<Link>,
-    visit: &mut Visit,
-    parts: Parts,
-    upload: Upload,
-) -> Result<Answer, Refusal> {
-    match doors(link, visit, &parts).await? {
-        Passed::Here(answer) => Ok(answer),
-        Passed::On { order, body_bytes_max } => {
+    let mut visit = Visit::begin(&link, &parts, &head);
+    let passed = doors(&link, &mut visit, &head).await;
+    drop(fields);
+    let outcome = match passed {
+        Err(refusal) => Err(refusal),
+        Ok(Passed::Here(answer)) => Ok(answer),
+        Ok(Passed::On { order, body_bytes_max }) => {
             let wait = Ticks::from(order.forward.response_timeout);
-            let upload = upload.bounded(body_bytes_max, wait);
-            forward::send(link, order, parts, upload).await
+            forward::send(&link, order, parts, upload.bounded(body_bytes_max, wait)).await
         }
-    }
+    };
+    visit.respond(outcome)
 }
 
 /// Where a request goes that every door let through.
@@ -60,26 +50,25 @@ enum Passed<'a> {
     On { order: Order<'a>, body_bytes_max: u64 },
 }
 
+/// Through the doors, one after the other.
 async fn doors<'a>(
     link: &'a Link,
     visit: &mut Visit,
-    parts: &Parts,
+    head: &Head<'_>,
 ) -> Result<Passed<'a>, Refusal> {
     let core = &link.core;
-    let fields = core.scratch.fields(&parts.headers);
-    let head = Head::of_hyper(parts, &fields);
-    limits::check(&head, &core.plan.limits)?;
-    if Cors::is_preflight(&head) || head.target == "*" {
-        return Ok(Passed::Here(options(core, &head, visit)?));
+    limits::check(head, &core.plan.limits)?;
+    if Cors::is_preflight(head) || head.target == "*" {
+        return Ok(Passed::Here(options(core, head, visit)?));
     }
     let path = Path::canonical(head.target)?;
     let found = core.plan.table.find(&path.path, Method::of(head.method))?;
     visit.route = Some(found.id);
-    if forward::comes_back(&head, &core.shared.pseudonym) {
+    if forward::comes_back(head, &core.shared.pseudonym) {
         return Err(Refusal::Loop);
     }
-    limits::body(&head, found.route.body_bytes_max)?;
-    let caller = authenticate(core, &head, found, visit).await?;
+    limits::body(head, found.route.body_bytes_max)?;
+    let caller = authenticate(core, head, found, visit).await?;
     spend(link, found.route, caller.as_deref())?;
     let permit = core.in_flight.enter().ok_or(Refusal::Overloaded)?;
     let forward = match &found.route.goal {
@@ -87,7 +76,7 @@ async fn doors<'a>(
         Goal::Upstream(forward) => forward,
     };
     let wants_socket = forward.websocket && head.asks_for_websocket();
-    let handshake = wants_socket.then(|| forward::handshake(&head, &visit.origin)).transpose()?;
+    let handshake = wants_socket.then(|| forward::handshake(head, &visit.origin)).transpose()?;
     let target = forward.target(&found.route.matcher, &path);
     let authority = head.authority.and_then(|host| HeaderValue::try_from(host).ok());
     let order = Order {

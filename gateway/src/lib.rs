@@ -13,7 +13,7 @@
 //!   '- one thread per core: its own listener, connections, counters and caches
 //! ```
 //!
-//! Doors look at our own [`head`](crate) type, never at a library's. The control plane (operators'
+//! Doors look at a type of our own for heads, never at a library's. The control plane (operators'
 //! listener, probes, the issuer's keys) runs on the runtime that called [`start`]; nothing that a
 //! request passes is shared between cores but what nobody writes.
 

@@ -216,7 +216,7 @@ impl Scrape {
         let (name, help) = ("gateway_request_duration_seconds", "From head to last byte.");
         let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
         for (index, route) in self.routes() {
-            let bounds = BUCKETS.iter().map(|micros| seconds(*micros)).chain([f64::MAX]);
+            let bounds = BUCKETS.iter().map(|micros| seconds(*micros)).chain([f64::INFINITY]);
             let buckets: Vec<_> = bounds
                 .enumerate()
                 .map(|(at, bound)| (bound, self.per_route(index, |route| route.buckets.get(at))))

@@ -92,6 +92,7 @@ async fn operators_see_what_was_counted_and_nobody_elses_words() {
         "gateway_refusals_total{kind=\"bad-request\"} 1",
         "# TYPE gateway_request_duration_seconds histogram",
         "gateway_request_duration_seconds_count{route=\"open\"} 6",
+        "gateway_request_duration_seconds_bucket{le=\"+Inf\",route=\"open\"} 6",
         "gateway_connections_accepted_total 8",
         "# TYPE gateway_tunnels gauge",
     ] {
