@@ -131,6 +131,25 @@ impl Layers {
         self.write(key, value.into(), (Layer::CommandLine, None));
     }
 
+    /// Gives every table under `tables` the keys of the table `template` that it does not have itself,
+    /// so that a new one need not repeat them all.
+    #[must_use]
+    pub fn filled(&self, tables: &str, template: &str) -> Self {
+        let mut layers = self.clone();
+        let template = lookup(&self.whole, template).and_then(Value::as_table);
+        let names = lookup(&self.whole, tables).and_then(Value::as_table);
+        for (name, table) in names.into_iter().flatten() {
+            let Some(table) = table.as_table() else { continue };
+            for (key, value) in template.into_iter().flatten() {
+                if !table.contains_key(key) {
+                    let key = join(&join(tables, name), key);
+                    layers.write(&key, value.clone(), (Layer::Default, None));
+                }
+            }
+        }
+        layers
+    }
+
     /// What is wrong with the layers themselves.
     #[must_use]
     pub fn faults(&self) -> Faults {
@@ -385,6 +404,15 @@ mod tests {
         ] {
             assert!(faults.contains(part), "{part} is not in\n{faults}");
         }
+    }
+
+    #[test]
+    fn tables_take_what_they_lack_from_a_template() {
+        let layers =
+            layers("[part.all.one]\nname = 'y'\n[part.template]\nname = 'x'\nsize_max = 9");
+        let filled = layers.filled("part.all", "part.template").print();
+        let one = filled.split("[part.all.one]").nth(1).unwrap();
+        assert!(one.contains("name = \"y\"") && one.contains("size_max = 9"), "{filled}");
     }
 
     #[test]
