@@ -1,1 +1,162 @@
+//! The hub and its spokes in one process, made of exactly the code that the separate binaries run.
+//!
+//! Only addresses differ from a cluster: each part binds first and the next one is told where. Real
+//! loopback sockets lie between them, so the path that is tested is the path that is used. Nothing
+//! else in the workspace knows that this crate exists.
 
+use chassis::config::{Faults, Layers, Settings};
+use chassis::process::Program;
+use chassis::{Deps, Running, StartError};
+use serde::Deserialize;
+
+/// The binary.
+pub const PROGRAM: Program = Program {
+    name: "hubbub",
+    version: env!("CARGO_PKG_VERSION"),
+    profile: Some(("embedded", include_str!("../../../config/embedded.toml"))),
+    listen_key: "gateway.listen",
+};
+
+/// `[embedded]`: which spokes are started here. One that is not runs elsewhere, at the address that
+/// the configuration gives.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spokes {
+    /// The user service.
+    pub user: bool,
+    /// The chat service.
+    pub chat: bool,
+    /// The message service.
+    pub message: bool,
+}
+
+/// Everything that `hubbub` is told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Which spokes are started here.
+    pub spokes: Spokes,
+    /// The hub.
+    pub gateway: gateway::Config,
+    /// Accounts.
+    pub user: user::Config,
+    /// Rooms and live delivery.
+    pub chat: chat::Config,
+    /// Durable conversations.
+    pub message: message::Config,
+}
+
+impl Settings for Config {
+    fn read(layers: &Layers) -> Result<Self, Faults> {
+        let mut faults = Faults::default();
+        let spokes = faults.take(layers.section("embedded"));
+        let gateway = faults.take(gateway::Config::read(layers));
+        let user = faults.take(user::Config::read(layers));
+        let chat = faults.take(chat::Config::read(layers));
+        let message = faults.take(message::Config::read(layers));
+        // A shared section is read by several parts, but its faults are told once.
+        faults.0.dedup();
+        match (spokes, gateway, user, chat, message) {
+            (Some(spokes), Some(gateway), Some(user), Some(chat), Some(message)) => {
+                faults.or(Some(Self { spokes, gateway, user, chat, message }))
+            }
+            _ => Err(faults),
+        }
+    }
+}
+
+/// Starts every part, the gateway last, when the others are ready. When one cannot start, those
+/// before it are stopped.
+pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
+    let mut started = Started::default();
+    match start_in_turn(config, deps, &mut started).await {
+        Ok(gateway) => Ok(started.with(gateway)),
+        Err(error) => {
+            started.cut().await;
+            Err(error)
+        }
+    }
+}
+
+/// The spokes that run so far.
+#[derive(Debug, Default)]
+struct Started {
+    user: Option<Running>,
+    message: Option<Running>,
+    chat: Option<Running>,
+}
+
+impl Started {
+    /// All parts as one. They are told of from the front door inwards. They drain so that nobody
+    /// loses what they still need: sockets are sent away first, then the door closes, then the
+    /// stores.
+    fn with(self, gateway: Running) -> Running {
+        let spokes = [&self.user, &self.chat, &self.message];
+        let inner = spokes.into_iter().flatten().flat_map(|part| part.lines.clone());
+        let lines = gateway.lines.iter().cloned().chain(inner).collect();
+        let address = gateway.address;
+        let stores = [self.message, self.user].into_iter().flatten();
+        let mut all = match self.chat {
+            Some(chat) => chat.then(gateway),
+            None => gateway,
+        };
+        all = stores.fold(all, Running::then);
+        all.address = address;
+        all.lines = lines;
+        all
+    }
+
+    async fn cut(self) {
+        for part in [self.chat, self.message, self.user].into_iter().flatten() {
+            part.cut().await;
+        }
+    }
+}
+
+async fn start_in_turn(
+    mut config: Config,
+    deps: Deps,
+    started: &mut Started,
+) -> Result<Running, StartError> {
+    if config.spokes.user {
+        let user = user::start(config.user.clone(), deps.clone()).await?;
+        config.told_user(&url(&user));
+        started.user = Some(user);
+    }
+    if config.spokes.message {
+        let message = message::start(config.message.clone(), deps.clone()).await?;
+        config.told_message(&url(&message));
+        started.message = Some(message);
+    }
+    if config.spokes.chat {
+        let chat = chat::start(config.chat.clone(), deps.clone()).await?;
+        config.reach("chat", &url(&chat));
+        started.chat = Some(chat);
+    }
+    gateway::start(config.gateway, deps).await
+}
+
+impl Config {
+    fn told_user(&mut self, url: &str) {
+        let keys = format!("{url}/.well-known/jwks.json");
+        self.chat.identity.jwks_url.clone_from(&keys);
+        self.message.identity.jwks_url.clone_from(&keys);
+        self.gateway.auth.jwks_url = keys;
+        self.reach("user", url);
+    }
+
+    /// Tells the gateway where a spoke is, if it routes to one of that name.
+    fn reach(&mut self, name: &str, url: &str) {
+        if let Some(upstream) = self.gateway.upstreams.get_mut(name) {
+            upstream.endpoints = vec![url.to_owned()];
+        }
+    }
+
+    fn told_message(&mut self, url: &str) {
+        url.clone_into(&mut self.chat.chat.message_url);
+        self.reach("message", url);
+    }
+}
+
+fn url(part: &Running) -> String {
+    format!("http://{}", part.address)
+}

@@ -1,0 +1,13 @@
+//! The whole, from outside: the real binaries on free ports in temporary folders, driven by a real
+//! HTTP client and real sockets.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it is wrong")]
+
+mod bad_frames;
+mod bad_input;
+mod conversation;
+mod crash;
+mod durability;
+mod separate;
+mod startup;
+mod support;

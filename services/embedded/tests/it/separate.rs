@@ -1,0 +1,109 @@
+//! The same conversation with every part in a process of its own and no broker between them: the
+//! message service rings the chat service over HTTP.
+
+use std::net::TcpListener;
+use std::process::Command;
+
+use serde_json::json;
+
+use super::support::client::Client;
+use super::support::eventually;
+use super::support::hub::{Program, sibling};
+
+/// Ports that were free a moment ago: two services that call each other have to know them before
+/// either is started.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[tokio::test]
+async fn four_processes_without_a_broker_hold_a_conversation() {
+    let folder = tempfile::tempdir().unwrap();
+    let [user, chat, message] = [free_port(), free_port(), free_port()];
+    let url = |port: u16| format!("http://127.0.0.1:{port}");
+    let start = |name: &str, settings: &[String]| {
+        let mut command = Command::new(sibling(name));
+        command.arg("--data").arg(folder.path().join("data"));
+        command.env("USER_SERVICE_URL", url(user)).env("CHAT_SERVICE_URL", url(chat));
+        command.env("MESSAGE_SERVICE_URL", url(message));
+        for setting in settings {
+            command.arg("--set").arg(setting);
+        }
+        Program::start(command, folder.path().join(name))
+    };
+    let listen = |part: &str, port: u16| vec![format!("{part}.listen=127.0.0.1:{port}")];
+    let mut settings = listen("user", user);
+    settings.push("user.passwords.blocklist=false".to_owned());
+    let _user = start("user", &settings);
+    let _message = start("message", &listen("message", message));
+    let mut chat_process = start("chat", &listen("chat", chat));
+    let gateway = start(
+        "gateway",
+        &[
+            "gateway.listen=127.0.0.1:0".to_owned(),
+            "gateway.admin_listen=127.0.0.1:0".to_owned(),
+            "gateway.quota.enabled=false".to_owned(),
+        ],
+    );
+
+    let client = Client::new(gateway.url("gateway"));
+    let (ada, bob) = (client.register().await, client.register().await);
+    let room = ada.room(false).await;
+    bob.join(&room).await;
+    let mut socket = bob.socket().await;
+    let left_at = socket.subscribe(&room).await;
+    let by_rest = ada.send(&room, "by rest").await.created();
+    assert_eq!(socket.want_message().await["data"], by_rest);
+    let ack = ada.socket().await.send(&room, "by socket").await;
+    assert_eq!(socket.want_message().await["seq"], ack["seq"]);
+
+    // The chat service dies; sends are still acknowledged, and its sockets resume on the next one.
+    chat_process.kill();
+    let missed = ada.send(&room, "while chat was down").await.created();
+    let unhealthy = eventually("the gateway to notice", || async {
+        let health = client.get("/health").await.body;
+        let services = health["services"].as_array().unwrap().clone();
+        services.into_iter().find(|s| s["name"] == "chat" && s["status"] == "unhealthy")
+    });
+    unhealthy.await;
+    client.get("/api/chat/rooms").await.is_problem("unauthenticated", 401);
+    ada.api.get("/api/chat/rooms").await.is_problem("upstream-unreachable", 502);
+    let _chat = start("chat", &listen("chat", chat));
+    let mut socket = bob.socket().await;
+    let resumed = socket.subscribe_since(&room, &left_at).await;
+    let events = resumed["events"].as_array().unwrap();
+    assert_eq!(events.len(), 3, "{resumed}");
+    assert_eq!(events[2]["seq"], missed["seq"]);
+    let live = ada.send(&room, "live again").await.created();
+    assert_eq!(socket.want_message().await["data"]["id"], live["id"]);
+}
+
+#[tokio::test]
+async fn a_spoke_believes_no_header_that_names_a_caller() {
+    let hub = super::support::hub::Hub::start();
+    let ada = hub.client().register().await;
+    for (part, path) in [
+        ("user", "/api/profile"),
+        ("chat", "/api/rooms"),
+        ("message", "/api/messages/room/x"),
+        ("message", "/internal/log?channel=room:x&after=0"),
+        ("message", "/internal/rooms/x/access?userId=x"),
+    ] {
+        let spoke = Client::new(hub.program.url(part));
+        let named = spoke.request(reqwest::Method::GET, path);
+        let named = named.header("x-user-id", &ada.id).header("x-user-roles", "admin");
+        let answer = super::support::client::Answer::of(named).await;
+        answer.is_problem("unauthenticated", 401);
+    }
+    for (part, path) in [
+        ("message", "/internal/heads"),
+        ("message", "/internal/messages/batch"),
+        ("chat", "/internal/rings"),
+    ] {
+        let spoke = ada.api.at(hub.program.url(part));
+        let answer = spoke.post(path, &json!({"channels": [], "items": [], "events": []})).await;
+        answer.is_problem("forbidden", 403);
+        // Through the gateway there is no such path at all.
+        ada.api.post(path, &json!({})).await.is_problem("not-found", 404);
+    }
+}
