@@ -1,1 +1,55 @@
-fn main(){}
+//! The benchmark programs: each starts what it needs, measures it in turns, and prints its figures
+//! beside the set-up that they belong to.
+//!
+//! The processes under test are this same binary under another name, so that a figure is always of
+//! the code beside it: see [`program`].
+
+mod disk;
+mod load;
+mod program;
+mod sends;
+mod smoke;
+mod upstream;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What can go wrong in a benchmark ends it, with its words.
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+#[derive(Debug, Parser)]
+#[command(name = "bench", about = "Measures Hubbub and prints figures with their set-up")]
+struct Arguments {
+    #[command(subcommand)]
+    which: Which,
+}
+
+#[derive(Debug, Subcommand)]
+enum Which {
+    /// Two figures in half a minute: what the gateway costs, and durable messages per second.
+    Smoke,
+}
+
+fn main() -> ExitCode {
+    if let Some(code) = program::as_named() {
+        return code;
+    }
+    let Arguments { which: Which::Smoke } = Arguments::parse();
+    match runtime().and_then(|runtime| runtime.block_on(smoke::run())) {
+        Ok(report) => {
+            program::print(&report);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            program::print(&format!("The benchmark failed: {error}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The load has one core, like what it loads.
+fn runtime() -> Outcome<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}

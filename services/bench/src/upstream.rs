@@ -1,0 +1,73 @@
+//! The simplest service there can be: one answer of 1 KiB to every request, on one thread. It also
+//! serves the key set that the gateway checks tokens with.
+
+use std::process::ExitCode;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::{Outcome, program, runtime};
+
+/// Bytes of an answer's body.
+pub(crate) const BODY_BYTES: usize = 1024;
+/// Largest head of a request.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// Serves until it is killed. The key set is its only argument.
+pub(crate) fn main() -> ExitCode {
+    let keys = std::env::args().nth(1).unwrap_or_default();
+    match runtime().and_then(|runtime| runtime.block_on(serve(keys))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+async fn serve(keys: String) -> Outcome<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    program::print(&format!("  upstream http://{}\n", listener.local_addr()?));
+    let body = "x".repeat(BODY_BYTES);
+    let answer: &'static [u8] = answer("text/plain", &body).leak();
+    let keys: &'static [u8] = self::answer("application/json", &keys).leak();
+    let local = tokio::task::LocalSet::new();
+    local
+        .run_until(async {
+            loop {
+                let (stream, _) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                tokio::task::spawn_local(
+                    async move { connection(stream, answer, keys).await.ok() },
+                );
+            }
+        })
+        .await
+}
+
+fn answer(kind: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{body}")
+        .into_bytes()
+}
+
+async fn connection(
+    mut stream: TcpStream,
+    answer: &'static [u8],
+    keys: &'static [u8],
+) -> Outcome<()> {
+    let mut head = vec![0; HEAD_BYTES_MAX];
+    let mut filled = 0;
+    loop {
+        let read = stream.read(&mut head[filled..]).await?;
+        if read == 0 {
+            return Ok(());
+        }
+        filled += read;
+        // Requests without a body, one at a time: what the benchmark sends.
+        if head[..filled].ends_with(b"\r\n\r\n") {
+            let wants_keys = head.starts_with(b"GET /.well-known/");
+            stream.write_all(if wants_keys { keys } else { answer }).await?;
+            filled = 0;
+        } else if filled == head.len() {
+            return Err("the head is too large".into());
+        }
+    }
+}
