@@ -128,6 +128,7 @@ async fn start_in_turn(
         started.message = Some(message);
     }
     if config.spokes.chat {
+        config.let_own_pages_in();
         let chat = chat::start(config.chat.clone(), deps.clone()).await?;
         config.reach("chat", &url(&chat));
         started.chat = Some(chat);
@@ -149,6 +150,15 @@ impl Config {
         if let Some(upstream) = self.gateway.upstreams.get_mut(name) {
             upstream.endpoints = vec![url.to_owned()];
         }
+    }
+
+    /// Pages that come from the gateway itself may call and open sockets: at the address that is
+    /// configured, and by the name that people use for this machine.
+    fn let_own_pages_in(&mut self) {
+        let listen = self.gateway.listen;
+        let pages = [format!("http://{listen}"), format!("http://localhost:{}", listen.port())];
+        self.chat.chat.ws.origins.extend(pages.clone());
+        self.gateway.cors.origins.extend(pages);
     }
 
     fn told_message(&mut self, url: &str) {

@@ -1,9 +1,10 @@
 //! Bad frames get an `err` or a close code, and the socket stays wherever it can.
 
 use serde_json::json;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::support::hub::Hub;
+use super::support::hub::{Hub, free_port};
 use super::support::socket::Socket;
 
 #[tokio::test]
@@ -62,5 +63,27 @@ async fn the_socket_of_a_room_that_is_not_there_is_closed_with_4404() {
         let path = format!("/api/chat/ws/{room}");
         let mut socket = Socket::open(hub.base(), &path, Some(eve.token())).await;
         assert_eq!(socket.closed().await, 4404, "{room}");
+    }
+}
+
+#[tokio::test]
+async fn only_pages_that_are_listed_open_sockets() {
+    let port = free_port();
+    let listen = format!("gateway.listen=127.0.0.1:{port}");
+    let hub = Hub::start_with(&[&listen]);
+    let open = async |origin: &str| {
+        let url = format!("ws://127.0.0.1:{port}/api/chat/ws");
+        let mut request = url.into_client_request().unwrap();
+        request.headers_mut().insert("origin", origin.parse().unwrap());
+        request.headers_mut().insert("sec-websocket-protocol", "chat.v1.json".parse().unwrap());
+        tokio_tungstenite::connect_async(request).await.map(|(_, answer)| answer.status().as_u16())
+    };
+    let own = format!("http://localhost:{port}");
+    for origin in ["http://localhost:3000", "http://localhost:5173", &own, hub.base()] {
+        assert_eq!(open(origin).await.unwrap(), 101, "{origin}");
+    }
+    for origin in ["http://evil.test", "null", "http://localhost:3001", "https://localhost:3000"] {
+        let Err(Error::Http(answer)) = open(origin).await else { panic!("{origin} got in") };
+        assert_eq!(answer.status(), 403, "{origin}");
     }
 }

@@ -1,20 +1,13 @@
 //! The same conversation with every part in a process of its own and no broker between them: the
 //! message service rings the chat service over HTTP.
 
-use std::net::TcpListener;
 use std::process::Command;
 
 use serde_json::json;
 
 use super::support::client::Client;
 use super::support::eventually;
-use super::support::hub::{Program, sibling};
-
-/// Ports that were free a moment ago: two services that call each other have to know them before
-/// either is started.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
+use super::support::hub::{Program, free_port, sibling};
 
 #[tokio::test]
 async fn four_processes_without_a_broker_hold_a_conversation() {

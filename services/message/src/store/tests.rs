@@ -1,3 +1,5 @@
+//! The store by itself: what is written is read back, and nobody reads what is not theirs.
+
 use std::sync::atomic::Ordering;
 
 use sqlx::Row;
