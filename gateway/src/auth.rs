@@ -3,27 +3,24 @@
 
 mod cache;
 mod jwks;
-mod keys;
 
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::{ArcSwap, Cache as Snapshot};
+use chassis::tokens::{BadToken, KeySource, Rules};
 use contract::caller::{Role, UserClaims};
 use contract::{Timestamp, UserId};
 use http::HeaderValue;
 use serde::Deserialize;
 
 pub(crate) use jwks::{Asker, Fetcher};
-pub(crate) use keys::KeySet;
 
 use crate::head::{Head, Seen};
 use crate::refusal::Refusal;
 use crate::route::Auth;
-use cache::Cache;
-use keys::Judged;
+use cache::{Cache, Known};
 
 /// `[gateway.auth]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -35,22 +32,14 @@ pub struct Config {
     pub issuer: String,
     /// `aud` of a good token.
     pub audience: String,
-    /// How far the issuer's clock may be off.
-    #[serde(with = "chassis::config::span")]
-    pub leeway: Duration,
     /// How often the keys are fetched anew.
     #[serde(with = "chassis::config::span")]
     pub refresh_interval: Duration,
     /// How long after a fetch an unknown key leads to no other.
     #[serde(with = "chassis::config::span")]
     pub refetch_cooldown: Duration,
-    /// How long a fetch may take.
-    #[serde(with = "chassis::config::span")]
-    pub fetch_timeout: Duration,
     /// Most verified tokens that are remembered, in the whole process.
     pub cached_tokens_max: usize,
-    /// Longest token that is looked at, in bytes.
-    pub token_bytes_max: usize,
 }
 
 /// A verified caller, ready to be told to an upstream.
@@ -83,26 +72,23 @@ impl Caller {
 pub(crate) enum Verdict {
     /// Go on, as this caller or as nobody.
     Pass(Option<Rc<Caller>>),
-    /// The token's key is not here; it may be at the issuer.
-    UnknownKey,
+    /// The token's key is not among those of this generation; it may be at the issuer.
+    UnknownKey { seen: u64 },
 }
 
 /// The door of one core.
 #[derive(Debug)]
 pub(crate) struct Door {
-    keys: RefCell<Snapshot<Arc<ArcSwap<KeySet>>, Arc<KeySet>>>,
+    keys: Arc<KeySource>,
+    rules: Rules,
     cache: RefCell<Cache>,
-    token_bytes_max: usize,
 }
 
 impl Door {
     /// A door that follows `keys` and remembers `cached_max` tokens.
-    pub(crate) fn new(keys: &Arc<ArcSwap<KeySet>>, config: &Config, cached_max: usize) -> Self {
-        Self {
-            keys: RefCell::new(Snapshot::new(keys.clone())),
-            cache: RefCell::new(Cache::new(cached_max)),
-            token_bytes_max: config.token_bytes_max,
-        }
+    pub(crate) fn new(keys: &Arc<KeySource>, config: &Config, cached_max: usize) -> Self {
+        let rules = Rules { issuer: config.issuer.clone(), audience: config.audience.clone() };
+        Self { keys: keys.clone(), rules, cache: RefCell::new(Cache::new(cached_max)) }
     }
 
     /// Whether `head` may use a route with `mode`.
@@ -131,39 +117,40 @@ impl Door {
         match mode {
             Auth::None | Auth::Passthrough => Ok(None),
             Auth::Required | Auth::Optional => {
-                let known = self.keys.borrow_mut().load().was_fetched();
-                Err(if known { Refusal::BadToken } else { Refusal::NoKeys })
+                let was_fetched = self.keys.peek().generation > 0;
+                Err(if was_fetched { Refusal::BadToken } else { Refusal::NoKeys })
             }
         }
     }
 
-    fn verify(&self, token: &[u8], now: Timestamp) -> Result<Verdict, Refusal> {
-        if token.len() > self.token_bytes_max {
-            return Err(Refusal::BadToken);
-        }
-        let mut keys = self.keys.borrow_mut();
-        let keys = keys.load();
+    fn verify(&self, token: &str, now: Timestamp) -> Result<Verdict, Refusal> {
+        let keys = self.keys.peek();
         let mut cache = self.cache.borrow_mut();
-        if let Some(known) = cache.find(token, keys.generation()) {
-            keys.in_time(known.times, now)?;
+        if let Some(known) = cache.find(token.as_bytes(), keys.generation) {
+            if now.seconds() >= known.expires_at {
+                return Err(Refusal::ExpiredToken);
+            }
             return Ok(Verdict::Pass(Some(known.caller.clone())));
         }
-        match keys.judge(token)? {
-            Judged::UnknownKey => Ok(Verdict::UnknownKey),
-            Judged::Genuine(claims) => {
-                let times = keys::Times { from: claims.nbf, until: claims.exp };
-                keys.in_time(times, now)?;
-                let caller = Rc::new(Caller::of(&claims).ok_or(Refusal::BadToken)?);
-                let known = cache::Known { caller: caller.clone(), times };
-                cache.keep(token, keys.generation(), known);
-                Ok(Verdict::Pass(Some(caller)))
+        let claims = match keys.verify(token, &self.rules, now) {
+            Ok(claims) => claims,
+            Err(BadToken::UnknownKey) => {
+                return Ok(Verdict::UnknownKey { seen: keys.generation });
             }
-        }
+            Err(BadToken::Expired) => return Err(Refusal::ExpiredToken),
+            Err(BadToken::Malformed | BadToken::Forged | BadToken::Foreign | BadToken::NotYet) => {
+                return Err(Refusal::BadToken);
+            }
+        };
+        let caller = Rc::new(Caller::of(&claims).ok_or(Refusal::BadToken)?);
+        let known = Known { caller: caller.clone(), expires_at: claims.exp };
+        cache.keep(token.as_bytes(), keys.generation, known);
+        Ok(Verdict::Pass(Some(caller)))
     }
 }
 
 /// The bearer token of `head` (RFC 6750 section 2.1), which there may be one of.
-fn credentials<'a>(head: &Head<'a>) -> Result<&'a [u8], Refusal> {
+fn credentials<'a>(head: &Head<'a>) -> Result<&'a str, Refusal> {
     if !head.seen.has(Seen::AUTHORIZATION) {
         let key = head.seen.has(Seen::API_KEY);
         return Err(if key { Refusal::ApiKey } else { Refusal::Anonymous });
@@ -175,22 +162,78 @@ fn credentials<'a>(head: &Head<'a>) -> Result<&'a [u8], Refusal> {
     if !scheme.eq_ignore_ascii_case(b"bearer ") || token.is_empty() {
         return Err(Refusal::BadToken);
     }
-    Ok(token)
+    std::str::from_utf8(token).map_err(|_| Refusal::BadToken)
 }
 
 #[cfg(test)]
 mod tests {
-    use contract::Kind;
+    use chassis::keys::SigningKey;
+    use chassis::tokens::KeySet;
+    use contract::{Kind, SessionId};
+    use jsonwebtoken::{Algorithm, Header, encode};
+    use uuid::Uuid;
 
     use super::*;
     use crate::head::tests::both_ways;
-    use keys::tests::{ISSUED, Issuer, key_set};
 
+    /// When test tokens are issued, in seconds.
+    const ISSUED: i64 = 1_795_194_000;
     const NOW: Timestamp = Timestamp(ISSUED * 1000 + 5000);
 
-    fn door(issuers: &[&Issuer]) -> Door {
-        let keys = Arc::new(ArcSwap::from_pointee(key_set(issuers)));
-        Door::new(&keys, &keys::tests::config(), 100)
+    struct Issuer(SigningKey);
+
+    impl Issuer {
+        fn new() -> Self {
+            Self(SigningKey::generate().unwrap().0)
+        }
+
+        fn token(&self, change: impl FnOnce(&mut UserClaims)) -> String {
+            self.token_as(&self.0.public().id(), change)
+        }
+
+        /// A token that names the key `kid`, whoever has that.
+        fn token_as(&self, kid: &str, change: impl FnOnce(&mut UserClaims)) -> String {
+            let mut claims = UserClaims {
+                iss: "hubbub".into(),
+                sub: UserId(Uuid::nil()),
+                aud: "hubbub".into(),
+                exp: ISSUED + 900,
+                nbf: ISSUED,
+                iat: ISSUED,
+                jti: "j".into(),
+                sid: SessionId(Uuid::nil()),
+                name: "ada".into(),
+                roles: vec![Role::Customer],
+                email_verified: false,
+            };
+            change(&mut claims);
+            let mut header = Header::new(Algorithm::EdDSA);
+            header.kid = Some(kid.to_owned());
+            encode(&header, &claims, self.0.encoding()).unwrap()
+        }
+
+        fn keys(&self) -> KeySet {
+            let (kid, x) = (self.0.public().id(), self.0.public().x());
+            let key = serde_json::json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "x": x});
+            let set = serde_json::json!({ "keys": [key] }).to_string();
+            KeySet::parse(set.as_bytes(), 1).unwrap()
+        }
+    }
+
+    fn door_with(keys: KeySource) -> Door {
+        let config = Config {
+            jwks_url: String::new(),
+            issuer: "hubbub".into(),
+            audience: "hubbub".into(),
+            refresh_interval: Duration::from_mins(5),
+            refetch_cooldown: Duration::from_secs(10),
+            cached_tokens_max: 100,
+        };
+        Door::new(&Arc::new(keys), &config, 100)
+    }
+
+    fn door(issuer: &Issuer) -> Door {
+        door_with(KeySource::issuer(issuer.keys()))
     }
 
     fn verdict(door: &Door, fields: &str, mode: Auth) -> String {
@@ -202,21 +245,22 @@ mod tests {
         both_ways(&head, |head| match door.check(head, mode, now) {
             Ok(Verdict::Pass(Some(caller))) => caller.user_name.to_str().unwrap().to_owned(),
             Ok(Verdict::Pass(None)) => "nobody".to_owned(),
-            Ok(Verdict::UnknownKey) => "unknown-key".to_owned(),
+            Ok(Verdict::UnknownKey { .. }) => "unknown-key".to_owned(),
             Err(refusal) => refusal.kind().slug().to_owned(),
         })
     }
 
     #[test]
     fn each_mode_has_its_verdict_on_each_kind_of_token() {
-        let (ours, theirs) = (Issuer::new("one"), Issuer::new("one"));
-        let door = door(&[&ours]);
+        let (ours, theirs) = (Issuer::new(), Issuer::new());
+        let door = door(&ours);
         let good = format!("Authorization: Bearer {}\r\n", ours.token(|_| {}));
         let lower = format!("authorization: bearer  {}\r\n", ours.token(|_| {}));
-        let forged = format!("Authorization: Bearer {}\r\n", theirs.token(|_| {}));
-        let unknown = format!("Authorization: Bearer {}\r\n", Issuer::new("two").token(|_| {}));
+        let forged =
+            format!("Authorization: Bearer {}\r\n", theirs.token_as(&ours.0.public().id(), |_| {}));
+        let unknown = format!("Authorization: Bearer {}\r\n", theirs.token(|_| {}));
         let old = format!("Authorization: Bearer {}\r\n", ours.token(|c| c.exp = ISSUED + 1));
-        let early = format!("Authorization: Bearer {}\r\n", ours.token(|c| c.nbf = ISSUED + 999));
+        let early = format!("Authorization: Bearer {}\r\n", ours.token(|c| c.nbf = ISSUED + 99));
         let alien = format!("Authorization: Bearer {}\r\n", ours.token(|c| c.aud = "x".into()));
         let other = format!("Authorization: Bearer {}\r\n", ours.token(|c| c.iss = "x".into()));
         for (fields, required, optional, none) in [
@@ -244,8 +288,8 @@ mod tests {
 
     #[test]
     fn a_remembered_token_expires_all_the_same() {
-        let issuer = Issuer::new("one");
-        let door = door(&[&issuer]);
+        let issuer = Issuer::new();
+        let door = door(&issuer);
         let field = format!("Authorization: Bearer {}\r\n", issuer.token(|_| {}));
         assert_eq!(verdict(&door, &field, Auth::Required), "ada");
         let later = NOW.plus(Duration::from_hours(1));
@@ -253,20 +297,8 @@ mod tests {
     }
 
     #[test]
-    fn a_remembered_token_dies_with_its_key() {
-        let issuer = Issuer::new("one");
-        let keys = Arc::new(ArcSwap::from_pointee(key_set(&[&issuer])));
-        let door = Door::new(&keys, &keys::tests::config(), 100);
-        let field = format!("Authorization: Bearer {}\r\n", issuer.token(|_| {}));
-        assert_eq!(verdict(&door, &field, Auth::Required), "ada");
-        keys.store(Arc::new(key_set(&[&Issuer::new("two")]).after(&keys.load())));
-        assert_eq!(verdict(&door, &field, Auth::Required), "unknown-key");
-    }
-
-    #[test]
     fn without_any_keys_nobody_is_to_blame() {
-        let keys = Arc::new(ArcSwap::from_pointee(KeySet::none(&keys::tests::config())));
-        let door = Door::new(&keys, &keys::tests::config(), 1);
+        let door = door_with(KeySource::issuer(KeySet::default()));
         let refusal = door.without_key(Auth::Required).unwrap_err();
         assert_eq!(refusal.kind(), Kind::Unavailable);
         assert!(door.without_key(Auth::None).unwrap().is_none());
@@ -274,8 +306,8 @@ mod tests {
 
     #[test]
     fn a_changed_token_is_not_the_remembered_one() {
-        let issuer = Issuer::new("one");
-        let door = door(&[&issuer]);
+        let issuer = Issuer::new();
+        let door = door(&issuer);
         let token = issuer.token(|_| {});
         let field = |token: &str| format!("Authorization: Bearer {token}\r\n");
         assert_eq!(verdict(&door, &field(&token), Auth::Required), "ada");

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
+use chassis::tokens::KeySource;
 use chassis::{Clock, Random, Stop};
 use http::HeaderValue;
 use rand::rngs::StdRng;
@@ -35,7 +35,7 @@ const SWEEP_TICKS: u64 = 10;
 pub(crate) struct Shared {
     pub config: Config,
     pub plan: Arc<Plan>,
-    pub keys: Arc<ArcSwap<auth::KeySet>>,
+    pub keys: Arc<KeySource>,
     pub asker: auth::Asker,
     pub buckets: Buckets,
     pub board: Arc<Board>,

@@ -103,11 +103,11 @@ async fn authenticate(
     let mode = found.route.auth;
     let caller = match core.door.check(head, mode, visit.at())? {
         Verdict::Pass(caller) => caller,
-        Verdict::UnknownKey => {
-            core.shared.asker.refresh().await;
+        Verdict::UnknownKey { seen } => {
+            core.shared.asker.newer_than(seen).await;
             match core.door.check(head, mode, core.shared.clock.now())? {
                 Verdict::Pass(caller) => caller,
-                Verdict::UnknownKey => core.door.without_key(mode)?,
+                Verdict::UnknownKey { .. } => core.door.without_key(mode)?,
             }
         }
     };

@@ -6,7 +6,6 @@ use std::mem;
 use std::rc::Rc;
 
 use super::Caller;
-use super::keys::Times;
 
 /// Where, from its end, a token is random: inside the signature, away from its last characters,
 /// which hold few bits.
@@ -16,8 +15,8 @@ const RANDOM_PART: std::ops::Range<usize> = 8..24;
 #[derive(Debug, Clone)]
 pub(super) struct Known {
     pub caller: Rc<Caller>,
-    /// Checked on every hit: a token goes on ageing here.
-    pub times: Times,
+    /// The second from which on the token is dead; checked on every hit.
+    pub expires_at: i64,
 }
 
 #[derive(Debug)]
@@ -93,7 +92,7 @@ mod tests {
             user_roles: text.clone(),
             session_id: text,
         };
-        Known { caller: Rc::new(caller), times: Times { from: 0, until: 0 } }
+        Known { caller: Rc::new(caller), expires_at: 0 }
     }
 
     fn token(number: usize) -> Vec<u8> {

@@ -120,7 +120,7 @@ async fn unknown_keys_do_not_make_it_fetch_again_and_again() {
 #[tokio::test]
 async fn an_issuer_that_breaks_down_takes_no_good_keys_away() {
     let issuer = Issuer::new("one");
-    let settings = ["gateway.auth.refresh_interval=20ms"];
+    let settings = ["gateway.auth.refresh_interval=20ms", "gateway.auth.refetch_cooldown=0s"];
     let place = place(&[&issuer], &settings).await;
     let path = "/api/chat/rooms";
     assert_eq!(place.gateway.get_as(path, &issuer.token(60, &[])).await.status, 200);

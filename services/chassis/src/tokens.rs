@@ -215,6 +215,11 @@ impl KeySource {
         self.current.load_full()
     }
 
+    /// The same, to look at and let go: no count is touched that other threads touch too.
+    pub fn peek(&self) -> arc_swap::Guard<Arc<KeySet>> {
+        self.current.load()
+    }
+
     /// Fetches when `seen` is still the newest generation and the cooldown allows it. Whoever comes
     /// while a fetch runs waits for that one. Gives the newest keys, new or not.
     pub async fn newer_than(&self, seen: u64) -> Arc<KeySet> {
