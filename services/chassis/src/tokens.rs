@@ -77,9 +77,17 @@ pub struct Rules {
 /// The keys of one issuer, as fetched.
 #[derive(Clone, Default)]
 pub struct KeySet {
-    /// Rises with every fetched set: a cache of verified tokens is good for one generation.
+    /// Rises when the keys change: a cache of verified tokens is good for one generation.
     pub generation: u64,
-    keys: Vec<(String, DecodingKey)>,
+    keys: Vec<Key>,
+}
+
+#[derive(Clone)]
+struct Key {
+    id: String,
+    /// As published: what tells it from another.
+    x: String,
+    decoding: DecodingKey,
 }
 
 impl KeySet {
@@ -101,7 +109,8 @@ impl KeySet {
             if key.crv.as_deref() != Some("Ed25519") {
                 return None;
             }
-            Some((key.kid?, DecodingKey::from_ed_components(&key.x?).ok()?))
+            let (id, x) = (key.kid?, key.x?);
+            Some(Key { decoding: DecodingKey::from_ed_components(&x).ok()?, id, x })
         });
         Some(Self { generation, keys: usable.collect() })
     }
@@ -117,22 +126,25 @@ impl KeySet {
             return Err(BadToken::Malformed);
         }
         let header = jsonwebtoken::decode_header(token).map_err(|_| BadToken::Malformed)?;
-        let key = self.keys.iter().find(|(id, _)| Some(id) == header.kid.as_ref());
-        let (_, key) = key.ok_or(BadToken::UnknownKey)?;
-        let claims: UserClaims = signed(token, key)?;
+        let key = self.keys.iter().find(|key| Some(&key.id) == header.kid.as_ref());
+        let claims: UserClaims = signed(token, &key.ok_or(BadToken::UnknownKey)?.decoding)?;
         if claims.iss != rules.issuer || claims.aud != rules.audience {
             return Err(BadToken::Foreign);
         }
         alive(claims.nbf, claims.exp, now)?;
         Ok(claims)
     }
+
+    fn has_the_keys_of(&self, other: &Self) -> bool {
+        let ours = self.keys.iter().map(|key| (&key.id, &key.x));
+        ours.eq(other.keys.iter().map(|key| (&key.id, &key.x)))
+    }
 }
 
 impl std::fmt::Debug for KeySet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let ids = self.keys.iter().map(|(id, _)| id);
-        f.debug_struct("KeySet").field("generation", &self.generation).finish_non_exhaustive()?;
-        f.debug_list().entries(ids).finish()
+        let ids: Vec<_> = self.keys.iter().map(|key| &key.id).collect();
+        write!(f, "KeySet({}, {ids:?})", self.generation)
     }
 }
 
@@ -236,10 +248,11 @@ impl KeySource {
         *began = Some(now);
         match fetch(url, client).await {
             Ok(body) => {
-                if let Some(set) = KeySet::parse(&body, seen + 1) {
-                    self.current.store(Arc::new(set));
-                } else {
-                    tracing::warn!(url, "The key set is no JWKS");
+                let set = KeySet::parse(&body, seen + 1);
+                match set {
+                    Some(set) if seen > 0 && set.has_the_keys_of(&current) => {}
+                    Some(set) => self.current.store(Arc::new(set)),
+                    None => tracing::warn!(url, "The key set is no JWKS"),
                 }
             }
             Err(error) => {
@@ -346,5 +359,66 @@ mod tests {
         let confused = jsonwebtoken::encode(&header, &claims(), &secret).unwrap();
         assert_eq!(verify(&confused), BadToken::Forged);
         assert!(set.verify(&good, &rules(), NOW).is_ok());
+    }
+
+    /// An issuer that answers `answers` one after the other, a connection each.
+    async fn issuer(answers: Vec<(u16, String)>) -> (String, tokio::task::JoinHandle<()>) {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let tasks = tokio_util::task::TaskTracker::new();
+        let serving = tasks.spawn(async move {
+            for (status, body) in answers {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut head = [0; 4096];
+                let _ = stream.read(&mut head).await.unwrap();
+                let head = format!("HTTP/1.1 {status} x\r\nConnection: close\r\n");
+                let answer = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        (url, serving)
+    }
+
+    fn jwks(key: &SigningKey) -> String {
+        let (kid, x) = (key.public().id(), key.public().x());
+        format!(r#"{{"keys":[{{"crv":"Ed25519","kid":"{kid}","x":"{x}"}}]}}"#)
+    }
+
+    #[tokio::test]
+    async fn keys_are_kept_when_the_issuer_fails_and_renewed_when_they_change() {
+        let (one, two) = (SigningKey::generate().unwrap().0, SigningKey::generate().unwrap().0);
+        let answers = vec![
+            (200, jwks(&one)),
+            (200, jwks(&one)),
+            (500, String::new()),
+            (200, "nonsense".to_owned()),
+            (200, jwks(&two)),
+        ];
+        let (url, serving) = issuer(answers).await;
+        let client = crate::peer::http_client().unwrap();
+        let source = KeySource::new(url, client, Duration::ZERO);
+        assert_eq!(source.newer_than(0).await.generation, 1);
+        for what in ["the same keys", "a failure", "no key set"] {
+            assert_eq!(source.newer_than(1).await.generation, 1, "{what}");
+            assert!(source.current().verify(&sign(&one, &claims()), &rules(), NOW).is_ok());
+        }
+        assert_eq!(source.newer_than(1).await.generation, 2);
+        assert!(source.current().verify(&sign(&two, &claims()), &rules(), NOW).is_ok());
+        serving.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn many_that_miss_a_key_cause_one_fetch_and_the_next_one_waits() {
+        let (key, _) = key();
+        let (url, serving) = issuer(vec![(200, jwks(&key))]).await;
+        let client = crate::peer::http_client().unwrap();
+        let source = KeySource::new(url, client, Duration::from_mins(1));
+        let asked = futures_util::future::join_all((0..20).map(|_| source.newer_than(0))).await;
+        assert!(asked.iter().all(|keys| keys.generation == 1));
+        // The issuer answers once: another fetch would fail, and a failed one would be logged.
+        serving.await.unwrap();
+        assert_eq!(source.newer_than(1).await.generation, 1);
     }
 }
