@@ -61,7 +61,8 @@ impl Holder {
     }
 }
 
-/// Talks with a client from the first frame to the reason for the last.
+/// Talks with a client from the first frame to the reason for the last. Safe to drop: the places
+/// that were taken are given back.
 pub(super) async fn talk(
     node: &Arc<Node>,
     line: &Arc<Line>,
@@ -93,12 +94,10 @@ pub(super) async fn talk(
         None => Ok(()),
         Some(url) => Box::pin(subscribe::open_room(&session, url)).await,
     };
-    let ending = match ending {
+    match ending {
         Ok(()) => session.run(inbox).await,
         Err(code) => Ending::Close(code),
-    };
-    session.leave_all();
-    ending
+    }
 }
 
 /// Why nobody was let in.

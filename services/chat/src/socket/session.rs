@@ -102,13 +102,6 @@ impl Session {
         }
     }
 
-    pub(super) fn leave_all(&self) {
-        let seats = std::mem::take(&mut *self.seats());
-        for seat in seats.values() {
-            self.node.hub.leave(seat);
-        }
-    }
-
     async fn read(&self, inbox: &mut Inbox) -> Ending {
         let ws = &self.node.config.ws;
         let mut bucket = Bucket::new(ws.frames_per_second, ws.frames_burst, Instant::now());
@@ -145,6 +138,16 @@ impl Session {
         let reconnect_after_ms = random.below(window);
         self.line.say(&ServerFrame::Bye { reason: ByeReason::Drain, reconnect_after_ms });
         Ending::Close(CloseCode::Draining)
+    }
+}
+
+/// Whatever ends a session, its places are given back: the hub holds the socket open by them.
+impl Drop for Session {
+    fn drop(&mut self) {
+        let seats = std::mem::take(&mut *self.seats());
+        for seat in seats.values() {
+            self.node.hub.leave(seat);
+        }
     }
 }
 

@@ -51,8 +51,11 @@ struct Recovered {
 pub(super) async fn open_room(session: &Session, url: &RoomUrl) -> Result<(), CloseCode> {
     let refuse = |refusal: Refusal| {
         refusal.log("", "/ws/{room_id}");
-        session.line.say(&fault(None, &refusal));
-        close_code(refusal.kind())
+        // One that is hidden is refused in the words of one that is not there.
+        let hidden = refusal.kind() == Kind::NotFound;
+        let told = if hidden { Refusal::new(Kind::NotFound) } else { refusal };
+        session.line.say(&fault(None, &told));
+        close_code(told.kind())
     };
     let Some(room) = &url.room else { return Err(refuse(Refusal::new(Kind::NotFound))) };
     let conversations = &session.node.conversations;

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::client::Client;
-use crate::world::{World, user};
+use crate::world::{Chat, World, user};
 
 /// More than the buffers of a loopback connection hold.
 const FLOOD: usize = 3_000;
@@ -72,6 +72,11 @@ async fn a_socket_that_takes_nothing_is_let_go_and_others_hear_everything() {
     world.script.say("milk", user("ada"), "heard");
     assert_eq!(alive.hear().await["data"]["content"], "heard");
     // It does not read, so it is cut off without having read the close frame: its place is free.
+    nobody_is_online(&world, &chat).await;
+}
+
+/// Waits until every place in the room is free again.
+async fn nobody_is_online(world: &World, chat: &Chat) {
     let (url, token) = (format!("http://{}/api/rooms/tea", chat.address), world.token("ada"));
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     loop {
@@ -96,4 +101,5 @@ async fn a_socket_that_falls_behind_four_times_in_a_minute_is_closed_with_4508()
         while round < 4 && slow.hear().await["op"] != "lagged" {}
     }
     assert_eq!(slow.closed().await.0, 4508);
+    nobody_is_online(&world, &chat).await;
 }
