@@ -1,6 +1,8 @@
 //! Slows down whoever guesses: counts failed sign-ins per account and per address in bounded
 //! memory. Every attempt is counted before the password is looked at, so that a burst of parallel
-//! guesses is counted too, and forgiven when it was right. Never waits, never does I/O.
+//! guesses is counted too, and forgiven when it was right. Waits only for a turn, never does I/O.
+
+mod turns;
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -10,6 +12,9 @@ use std::time::Duration;
 
 use chassis::refuse::Limit;
 use contract::{Timestamp, UserId};
+
+use turns::Turns;
+pub(crate) use turns::{TooCrowded, Turn};
 
 /// Failures are counted this long, from the first one on.
 const WINDOW: Duration = Duration::from_mins(15);
@@ -40,7 +45,10 @@ pub(crate) struct TooMany {
 
 /// The counts of both.
 #[derive(Debug)]
-pub(crate) struct Attempts(Mutex<Counts>);
+pub(crate) struct Attempts {
+    counts: Mutex<Counts>,
+    turns: Turns,
+}
 
 #[derive(Debug)]
 struct Counts {
@@ -51,10 +59,18 @@ struct Counts {
 impl Attempts {
     /// Remembers at most `entries_max` accounts and as many addresses.
     pub(crate) fn new(entries_max: usize) -> Self {
-        Self(Mutex::new(Counts {
-            targets: Generations::new(entries_max),
-            addresses: Generations::new(entries_max),
-        }))
+        let targets = Generations::new(entries_max);
+        let addresses = Generations::new(entries_max);
+        Self { counts: Mutex::new(Counts { targets, addresses }), turns: Turns::new() }
+    }
+
+    /// Waits until no other attempt at `target` is being judged. Safe to drop.
+    pub(crate) async fn turn(
+        &self,
+        target: &Target,
+        address: IpAddr,
+    ) -> Result<Turn<'_>, TooCrowded> {
+        self.turns.take(target, &subscriber(address)).await
     }
 
     /// Counts an attempt to sign in as `target`, or refuses it uncounted.
@@ -99,7 +115,7 @@ impl Attempts {
     }
 
     fn lock(&self) -> MutexGuard<'_, Counts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -7,7 +7,7 @@ use chassis::refuse::Refusal;
 use contract::Kind;
 use contract::problem::FieldFault;
 
-use crate::attempts::TooMany;
+use crate::attempts::{TooCrowded, TooMany};
 use crate::faults::Faults;
 use crate::store::Unique;
 use crate::{password, store, token};
@@ -26,6 +26,8 @@ pub(crate) enum Error {
     WrongCredentials,
     #[error("there were too many failed attempts")]
     TooManyAttempts(TooMany),
+    #[error("too many sign in at once")]
+    TooCrowded,
     #[error("the set-up code is wrong")]
     WrongSetupCode,
     #[error("the set-up code was used")]
@@ -68,6 +70,12 @@ impl From<TooMany> for Error {
     }
 }
 
+impl From<TooCrowded> for Error {
+    fn from(_: TooCrowded) -> Self {
+        Self::TooCrowded
+    }
+}
+
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         match error {
@@ -96,7 +104,7 @@ impl From<Error> for Refusal {
                 Self::new(Kind::BadToken).detail("The account of this token no longer exists.")
             }
             Error::NoSuchAccount => Self::new(Kind::NotFound).detail("There is no such user."),
-            Error::Password(password::Error::Overloaded) => {
+            Error::TooCrowded | Error::Password(password::Error::Overloaded) => {
                 Self::new(Kind::Overloaded).retry_after(OVERLOAD_WAIT)
             }
             Error::Password(

@@ -65,6 +65,7 @@ impl Users {
             found.map_or((None, None), |found| (Some(found.account), found.password));
         let nobody = Target::Nobody(named.digest);
         let target = account.as_ref().map_or(nobody, |account| Target::Account(account.id));
+        let _turn = self.attempts.turn(&target, from).await?;
         let now = self.clock.now();
         self.attempts.spend(&target, from, now)?;
         let judged = self.passwords.verify(&body.password, stored).await;

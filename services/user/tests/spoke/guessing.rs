@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
 
@@ -54,11 +55,21 @@ async fn it_does_not_matter_how_the_account_is_named_or_whether_there_is_one() {
 }
 
 #[tokio::test]
+async fn a_burst_of_right_passwords_is_not_taken_for_guessing() {
+    let spoke = spoke().await;
+    spoke.registered("ada").await;
+    let logins = (0..20).map(|_| spoke.log_in("ada", PASSWORD));
+    for login in join_all(logins).await {
+        login.is(200);
+    }
+}
+
+#[tokio::test]
 async fn a_burst_of_guesses_at_once_is_counted_too() {
     let spoke = spoke().await;
     spoke.registered("ada").await;
     let guesses = (0..20).map(|_| spoke.log_in("ada", "wrong password"));
-    let answers = futures_util::future::join_all(guesses).await;
+    let answers = join_all(guesses).await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 401).count(), 5);
     assert_eq!(answers.iter().filter(|answer| answer.status == 429).count(), 15);
 }
