@@ -61,9 +61,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         let query = axum::extract::Query::from_request_parts(parts, state).await;
-        query
-            .map(|axum::extract::Query(value)| Self(value))
-            .map_err(|error: QueryRejection| Refusal::new(Kind::Invalid).detail(error.body_text()))
+        query.map(|axum::extract::Query(value)| Self(value)).map_err(|error: QueryRejection| {
+            Refusal::new(Kind::Invalid)
+                .detail("A parameter of the query is missing or of the wrong form.")
+                .caused_by(error)
+        })
     }
 }
 
@@ -78,6 +80,10 @@ async fn read(request: Request) -> Result<Bytes, Refusal> {
     if !is_json(request.headers()) {
         return Err(Refusal::new(Kind::UnsupportedMediaType)
             .detail("Send the body as Content-Type: application/json."));
+    }
+    if is_coded(request.headers()) {
+        return Err(Refusal::new(Kind::UnsupportedMediaType)
+            .detail("Send the body without a Content-Encoding."));
     }
     match Limited::new(request.into_body(), BODY_BYTES_MAX).collect().await {
         Ok(body) => Ok(body.to_bytes()),
@@ -94,9 +100,16 @@ fn announced(headers: &HeaderMap) -> Option<u64> {
 
 fn is_json(headers: &HeaderMap) -> bool {
     let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let essence = value.split(';').next().unwrap_or("").trim();
+    // Types and their names are the same in any case (RFC 9110 section 8.3.1).
+    let essence = value.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     let subtype = essence.strip_prefix("application/").unwrap_or("");
-    subtype.eq_ignore_ascii_case("json") || subtype.to_ascii_lowercase().ends_with("+json")
+    subtype == "json" || subtype.ends_with("+json")
+}
+
+/// A coding that we do not undo would be taken for the body itself.
+fn is_coded(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
+    codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 /// Reads JSON that is nested at most [`DEPTH_MAX`] deep; tells broken JSON from a broken rule, and
@@ -190,6 +203,21 @@ mod tests {
         assert_eq!(kind, Kind::Invalid);
         assert!(error.starts_with("name: invalid type"), "{error}");
         assert_eq!(refused("[]").0, Kind::Invalid);
+    }
+
+    #[test]
+    fn a_json_body_says_that_it_is_json_in_any_case_and_comes_as_it_is() {
+        let with = |name, value: &'static str| {
+            HeaderMap::from_iter([(name, http::HeaderValue::from_static(value))])
+        };
+        for good in ["application/json", "Application/JSON; charset=utf-8", "application/x+json"] {
+            assert!(is_json(&with(CONTENT_TYPE, good)), "{good}");
+        }
+        for bad in ["text/plain", "json", "application/jsonp", ""] {
+            assert!(!is_json(&with(CONTENT_TYPE, bad)), "{bad}");
+        }
+        assert!(is_coded(&with(header::CONTENT_ENCODING, "gzip")));
+        assert!(!is_coded(&with(header::CONTENT_ENCODING, "identity")));
     }
 
     #[test]

@@ -34,8 +34,8 @@ const BACKLOG: u32 = 1_024;
 const URI_BYTES_MAX: usize = 8 * 1024;
 /// Largest head of a request, in bytes.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
-/// Most fields of a head.
-const FIELDS_MAX: usize = 100;
+/// Most fields of a head: what a gateway lets through and what it adds.
+const FIELDS_MAX: usize = 128;
 /// How long to wait when the process is out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -135,6 +135,8 @@ impl Server {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.config.head_timeout)
+            // Whoever has said everything may still listen (RFC 9112 section 9.6).
+            .half_close(true)
             .max_headers(FIELDS_MAX)
             .max_buf_size(HEAD_BYTES_MAX)
             .serve_connection(TokioIo::new(stream), service)

@@ -23,7 +23,7 @@ pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
 /// Most keys of one issuer.
 const KEYS_MAX: usize = 32;
 /// How far ahead of ours the clock of whoever made a token may be.
-const CLOCK_SKEW: Duration = Duration::from_secs(30);
+pub(crate) const CLOCK_SKEW: Duration = Duration::from_secs(30);
 /// How long a JWKS may take to come.
 const FETCH_WINDOW: Duration = Duration::from_secs(3);
 /// Largest JWKS that is read, in bytes.

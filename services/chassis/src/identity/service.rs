@@ -12,7 +12,7 @@ use jsonwebtoken::{Algorithm, Header};
 
 use super::{Config, Grant, Person, ServiceCaller};
 use crate::keys::{PublicKey, SigningKey};
-use crate::tokens::{BadToken, alive, signed};
+use crate::tokens::{BadToken, CLOCK_SKEW, alive, signed};
 use crate::{Clock, Deps, Random, StartError};
 
 /// Life of a service token.
@@ -59,6 +59,10 @@ impl ServiceKeys {
             return Err(BadToken::Foreign);
         }
         alive(claims.nbf, claims.exp, now)?;
+        // One that claims a long life was not made by our rules.
+        if claims.exp > now.plus(LIFE + CLOCK_SKEW).seconds() {
+            return Err(BadToken::Foreign);
+        }
         let session = claims.sid;
         let named = claims.sub.zip(claims.name);
         Ok(ServiceCaller {
