@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chassis::caller::bearer;
 use chassis::tokens::{BadToken, KeySource, Rules};
 use contract::caller::{Role, UserClaims};
 use contract::{Timestamp, UserId};
@@ -156,13 +157,8 @@ fn credentials<'a>(head: &Head<'a>) -> Result<&'a str, Refusal> {
         return Err(if key { Refusal::ApiKey } else { Refusal::Anonymous });
     }
     let mut lines = head.all("authorization");
-    let (Some(value), None) = (lines.next(), lines.next()) else { return Err(Refusal::BadToken) };
-    let (scheme, token) = value.split_at_checked(7).ok_or(Refusal::BadToken)?;
-    let token = token.trim_ascii();
-    if !scheme.eq_ignore_ascii_case(b"bearer ") || token.is_empty() {
-        return Err(Refusal::BadToken);
-    }
-    std::str::from_utf8(token).map_err(|_| Refusal::BadToken)
+    let (Some(value), None) = (lines.next(), lines.next()) else { return Err(Refusal::NoBearer) };
+    bearer(value).ok_or(Refusal::NoBearer)
 }
 
 #[cfg(test)]
@@ -255,6 +251,7 @@ mod tests {
         let (ours, theirs) = (Issuer::new(), Issuer::new());
         let door = door(&ours);
         let good = format!("Authorization: Bearer {}\r\n", ours.token(|_| {}));
+        let twice = good.repeat(2);
         let lower = format!("authorization: bearer  {}\r\n", ours.token(|_| {}));
         let forged =
             format!("Authorization: Bearer {}\r\n", theirs.token_as(&ours.0.public().id(), |_| {}));
@@ -275,8 +272,10 @@ mod tests {
             (&other, "bad-token", "bad-token", "nobody"),
             ("Authorization: Bearer garbage\r\n", "bad-token", "bad-token", "nobody"),
             ("Authorization: Bearer a.b.c\r\n", "bad-token", "bad-token", "nobody"),
-            ("Authorization: Bearer \r\n", "bad-token", "bad-token", "nobody"),
-            ("Authorization: Basic YTpi\r\n", "bad-token", "bad-token", "nobody"),
+            ("Authorization: Bearer \r\n", "unauthenticated", "unauthenticated", "nobody"),
+            ("Authorization: Basic YTpi\r\n", "unauthenticated", "unauthenticated", "nobody"),
+            ("Authorization: InvalidFormat\r\n", "unauthenticated", "unauthenticated", "nobody"),
+            (&twice, "unauthenticated", "unauthenticated", "nobody"),
             ("X-Api-Key: k\r\n", "unauthenticated", "unauthenticated", "nobody"),
         ] {
             assert_eq!(verdict(&door, fields, Auth::Required), required, "{fields}");

@@ -46,6 +46,8 @@ pub(crate) enum Refusal {
     Anonymous,
     /// An API key, which nobody here takes.
     ApiKey,
+    /// `Authorization` is no single bearer token.
+    NoBearer,
     BadToken,
     ExpiredToken,
     /// The keys of the issuer were never fetched, so that no token can be judged.
@@ -93,7 +95,7 @@ impl Refusal {
             Self::Slow => Kind::RequestTimeout,
             Self::NoRoute => Kind::NotFound,
             Self::Method { .. } => Kind::MethodNotAllowed,
-            Self::Anonymous | Self::ApiKey => Kind::Unauthenticated,
+            Self::Anonymous | Self::ApiKey | Self::NoBearer => Kind::Unauthenticated,
             Self::BadToken => Kind::BadToken,
             Self::ExpiredToken => Kind::ExpiredToken,
             Self::NoKeys => Kind::Unavailable,
@@ -137,6 +139,7 @@ impl Refusal {
             Self::NoRoute => "There is nothing at this path.".into(),
             Self::Anonymous => "Send Authorization: Bearer with an access token.".into(),
             Self::ApiKey => "API keys are not accepted; send Authorization: Bearer.".into(),
+            Self::NoBearer => "The Authorization field has to be \"Bearer\" and a token.".into(),
             Self::ExpiredToken => "Refresh the token and try again.".into(),
             Self::NoKeys => "Tokens cannot be checked at the moment.".into(),
             Self::Origin => "Sockets of this origin are not allowed.".into(),

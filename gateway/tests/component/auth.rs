@@ -81,6 +81,12 @@ async fn each_kind_of_bad_credentials_is_told_apart() {
     }
     let key = format!("GET {path} HTTP/1.1\r\nHost: hub\r\nX-Api-Key: k\r\n\r\n");
     place.gateway.ask(&key).await.is_problem("unauthenticated", 401);
+    for value in ["InvalidFormat", "Basic YTpi", "Bearer"] {
+        let field = format!("Host: hub\r\nAuthorization: {value}\r\n");
+        let answer = place.gateway.ask(&format!("GET {path} HTTP/1.1\r\n{field}\r\n")).await;
+        answer.is_problem("unauthenticated", 401);
+        assert_eq!(answer.field("www-authenticate"), Some("Bearer realm=\"hubbub\""));
+    }
     assert!(place.upstream.saw().is_empty());
 }
 
