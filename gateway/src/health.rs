@@ -127,11 +127,16 @@ impl Service {
             self.health.since = Some(now);
         }
         self.health.status = status;
-        self.health.latency_ms = Some(probe.took.as_secs_f64() * 1000.0);
+        self.health.latency_ms = Some(millis(probe.took));
         self.health.last_checked_at = Some(now);
         self.health.error = probe.error;
         (before, status)
     }
+}
+
+/// In hundredths: finer is noise.
+fn millis(took: Duration) -> f64 {
+    (took.as_secs_f64() * 100_000.0).round() / 100.0
 }
 
 fn tell(services: &[Service], now: Timestamp) -> Told {
@@ -305,6 +310,13 @@ mod tests {
         let value: serde_json::Value = serde_json::from_slice(&board.told().public).unwrap();
         assert_eq!(value["services"][0]["since"], "1970-01-01T00:00:01.000Z");
         assert_eq!(value["services"][0]["lastCheckedAt"], "1970-01-01T00:00:02.000Z");
+    }
+
+    #[test]
+    fn a_latency_has_two_decimals() {
+        for (nanos, told) in [(1_234_567, 1.23), (3_999_999, 4.0), (0, 0.0), (999, 0.0)] {
+            assert!((millis(Duration::from_nanos(nanos)) - told).abs() < f64::EPSILON, "{nanos}");
+        }
     }
 
     #[test]
