@@ -98,9 +98,8 @@ pub(crate) fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|token| !token.is_empty())
 }
 
-/// Takes an absolute target apart, and cuts what can never be sent: a fragment.
+/// Takes an absolute target apart.
 fn split_target(target: &str) -> (Option<&str>, &str) {
-    let target = target.split('#').next().unwrap_or(target);
     let Some((scheme, rest)) = target.split_once("://") else { return (None, target) };
     if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
         return (None, target);
@@ -131,7 +130,6 @@ impl Seen {
     pub(crate) const CORS: Self = Self(1 << 13);
     pub(crate) const REQUEST_ID: Self = Self(1 << 14);
     pub(crate) const TRACE: Self = Self(1 << 15);
-    pub(crate) const DATE: Self = Self(1 << 16);
 
     /// Whether all of `other` is there.
     pub(crate) const fn has(self, other: Self) -> bool {
@@ -151,7 +149,6 @@ impl Seen {
         let plain = match name.len() {
             2 if is("te") => Self::HOP,
             3 if is("via") => Self::VIA,
-            4 if is("date") => Self::DATE,
             6 if is("origin") => Self::ORIGIN,
             6 if is("expect") => Self::EXPECT,
             7 if is("upgrade") => Self::UPGRADE,

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use http::Uri;
 use serde::Deserialize;
 
 use crate::head::{Head, Seen, Version};
@@ -80,6 +81,24 @@ pub(crate) fn check(head: &Head<'_>, limits: &Limits) -> Result<(), Refusal> {
     }
     host(head)?;
     expectation(head)
+}
+
+/// Whether `target`, as it was sent, has a form that `method` may have (RFC 9112 section 3.2), in
+/// characters that may stand there: what hyper would refuse without a word, or take for another path.
+pub(crate) fn target(method: &str, target: &str) -> Result<(), Refusal> {
+    let is_odd = |b: u8| !(0x21..0x7f).contains(&b) || matches!(b, b'"' | b'#' | b'<' | b'>');
+    let path = target.split('?').next().unwrap_or(target);
+    if target.bytes().any(is_odd) || path.contains('`') {
+        return Err(Refusal::Malformed("The target has characters that must be encoded."));
+    }
+    let is_whole = |uri: Uri| match uri.scheme_str() {
+        Some(scheme) => scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https"),
+        None => method == "CONNECT" || target == "*",
+    };
+    if target.starts_with('/') || target.parse().is_ok_and(is_whole) {
+        return Ok(());
+    }
+    Err(Refusal::Malformed("The target has to begin with a slash or with http://."))
 }
 
 /// Whether the head is within its bounds.
@@ -286,6 +305,32 @@ pub(crate) mod tests {
         ] {
             let found = both_ways(head, |head| check(head, &limits()).err().map(|r| r.kind()));
             assert_eq!(found, verdict, "{head:?}");
+        }
+    }
+
+    #[test]
+    fn a_target_has_a_form_that_everybody_reads_alike() {
+        for (method, written, good) in [
+            ("GET", "/a?b=`c`&d[]=\\", true),
+            ("GET", "http://a/b", true),
+            ("GET", "HTTPS://a", true),
+            ("OPTIONS", "*", true),
+            ("CONNECT", "a:80", true),
+            ("GET", "a", false),
+            ("GET", "a:80", false),
+            ("GET", "a/b", false),
+            ("GET", "?a", false),
+            ("GET", "", false),
+            ("GET", "ftp://a/b", false),
+            ("GET", "http:///b", false),
+            ("GET", "http://a:b:c/d", false),
+            ("GET", "/a#b", false),
+            ("GET", "/a<b", false),
+            ("GET", "/a`b", false),
+            ("GET", "/a?b=\"", false),
+            ("GET", "/\u{e9}", false),
+        ] {
+            assert_eq!(target(method, written).is_ok(), good, "{method} {written}");
         }
     }
 

@@ -207,9 +207,7 @@ fn judge(bytes: &[u8], link: &Link) -> Result<Option<Pass>, Refusal> {
     let fields = core.scratch.raw_fields(request.headers);
     let head = Head::of_raw(&request, &fields).ok_or(Refusal::Malformed("The head is broken."))?;
     limits::sizes(&head, limits)?;
-    if head.target.bytes().any(|byte| !(0x21..0x7f).contains(&byte)) {
-        return Err(Refusal::Malformed("The target has characters that must be encoded."));
-    }
+    limits::target(head.method, request.path.unwrap_or_default())?;
     let length = length as u64;
     Ok(Some(match limits::framing(&head)? {
         Framing::Empty => Pass::Bytes(length),

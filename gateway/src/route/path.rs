@@ -118,6 +118,10 @@ fn remove_dots(path: &[u8]) -> Result<String, Refusal> {
                 return Err(Refusal::Malformed("The path climbs over its root."));
             }
             b"" | b"." | b".." => {}
+            // Some servers cut what follows the semicolon, and climb.
+            [b'.', b';', ..] | [b'.', b'.', b';', ..] => {
+                return Err(Refusal::Malformed("A dot segment may have no parameters."));
+            }
             segment => kept.push(segment),
         }
     }
@@ -161,6 +165,10 @@ mod tests {
             ("/caf%c3%a9", Some("/caf%C3%A9")),
             ("/a%20b", Some("/a%20b")),
             ("/a;b=c", Some("/a;b=c")),
+            ("/a/..;/b", None),
+            ("/a/.;x/b", None),
+            ("/a/%2e.;x", None),
+            ("/a/...;x", Some("/a/...;x")),
             ("/..", None),
             ("/../a", None),
             ("/a/../../b", None),

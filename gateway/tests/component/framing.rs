@@ -89,6 +89,15 @@ fn broken_in_form() -> Broken {
         (get("/open/%zz"), "bad-request", 400),
         (get("/open/\u{e9}"), "bad-request", 400),
         (get("/open/a?\u{e9}"), "bad-request", 400),
+        (get("/open/a#b"), "bad-request", 400),
+        (get("/open/a<b"), "bad-request", 400),
+        (get("/open/a?\""), "bad-request", 400),
+        (get("/open/..;/a"), "bad-request", 400),
+        (get("open/a"), "bad-request", 400),
+        (get("hub"), "bad-request", 400),
+        (get("hub:80"), "bad-request", 400),
+        (get("ftp://hub/open/a"), "bad-request", 400),
+        (get("http://a:b:c/open/a"), "bad-request", 400),
     ]
 }
 
