@@ -87,6 +87,8 @@ impl Link {
         self.timer.clear();
         self.bytes_in.set(0);
         self.starved.set(false);
+        // What was found out too late about the body before is nobody's any more.
+        self.fault.take();
     }
 
     /// The answer is complete.

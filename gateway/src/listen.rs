@@ -204,7 +204,12 @@ async fn connection(link: Rc<Link>, stream: TcpStream) {
         Pin::new(&mut http).poll(cx).map(|_| End::Over)
     });
     let end = end.await;
-    let (mut stream, ahead) = http.into_parts().io.into_parts();
+    let gate = http.into_parts().io;
+    if gate.is_stalled() {
+        // Whatever is said now would stand in the middle of an answer that is not out yet.
+        return;
+    }
+    let (mut stream, ahead) = gate.into_parts();
     if let Some(tunnel) = link.take_tunnel() {
         return tunnel.run(&link, stream, ahead).await;
     }
@@ -212,11 +217,11 @@ async fn connection(link: Rc<Link>, stream: TcpStream) {
         (End::Over, Stage::Serving) | (End::Late, Stage::Serving | Stage::Idle) => {}
         (End::Late, Stage::Head) => refuse(&link, stream, &Refusal::Slow).await,
         (End::Over, Stage::Idle) if link.is_broken() => linger(stream).await,
-        (End::Over, Stage::Head | Stage::Idle) => match link.take_fault() {
-            Some(refusal) => refuse(&link, stream, &refusal).await,
-            // The peer may be gone already.
-            None => drop(stream.shutdown().await.ok()),
-        },
+        (End::Over, Stage::Head) if let Some(refusal) = link.take_fault() => {
+            refuse(&link, stream, &refusal).await;
+        }
+        // The peer may be gone already.
+        (End::Over, Stage::Head | Stage::Idle) => drop(stream.shutdown().await.ok()),
     }
 }
 

@@ -113,6 +113,11 @@ impl Visit {
         self.status = response.status().as_u16();
         let headers = response.headers_mut();
         headers.insert(HeaderName::from_static(REQUEST_ID), self.name.request_id.clone());
+        let is_late = matches!(self.refusal, Some((Kind::RequestTimeout, _)));
+        if is_late || self.link.is_broken() {
+            // Nobody can tell when or where the next request would begin.
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if is_private {
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }

@@ -55,6 +55,11 @@ impl Gate {
         Self { stream, link, pass: Pass::Head, kept: Vec::new(), judged: 0, stalled: false }
     }
 
+    /// Whether the caller does not take what hyper still has to write.
+    pub(super) const fn is_stalled(&self) -> bool {
+        self.stalled
+    }
+
     /// The socket, and what was read from it and did not pass.
     pub(super) fn into_parts(self) -> (TcpStream, Vec<u8>) {
         (self.stream, self.kept)
@@ -129,6 +134,7 @@ impl Gate {
             }
             Err(refusal) => {
                 self.pass = Pass::Nothing;
+                self.link.head_begins();
                 self.link.put_fault(refusal);
                 true
             }

@@ -131,7 +131,29 @@ async fn a_caller_that_stops_in_its_body_is_not_waited_for() {
     let gateway = gateway(upstream.address, &["gateway.limits.body_idle_timeout=200ms"]).await;
     let mut caller = gateway.connect().await;
     caller.send("POST /open/a HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc").await;
-    caller.answer().await.is_problem("request-timeout", 408);
+    let answer = caller.answer().await;
+    answer.is_problem("request-timeout", 408);
+    assert_eq!(answer.field("connection"), Some("close"));
+}
+
+#[tokio::test]
+async fn a_body_that_turns_out_too_large_after_its_answer_is_not_answered_again() {
+    let upstream = Upstream::start(async |mut peer| {
+        peer.only_head().await;
+        peer.caller.send("HTTP/1.1 400 Bad Request\r\nContent-Length: 6\r\n\r\nenough").await;
+        while peer.caller.more().await {}
+    })
+    .await;
+    let gateway = gateway(upstream.address, &["gateway.routes.open.body_bytes_max=1000"]).await;
+    let mut caller = gateway.connect().await;
+    let head = "POST /open/a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    caller.send(head).await;
+    assert_eq!(caller.answer().await.body, "enough");
+    caller.send(format!("800\r\n{}\r\n0\r\n\r\n", "x".repeat(0x800))).await;
+    caller.send("GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(caller.answer().await.status, 200);
+    tokio::io::AsyncWriteExt::shutdown(&mut caller.stream).await.unwrap();
+    assert_eq!(caller.rest().await, "");
 }
 
 #[tokio::test]

@@ -102,6 +102,26 @@ fn broken_in_form() -> Broken {
 }
 
 #[tokio::test]
+async fn a_connection_ends_after_a_refusal_unless_its_framing_is_clear() {
+    let upstream = Upstream::ok().await;
+    let gateway = gateway(upstream.address, &[]).await;
+    let next = "GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n";
+    for (request, _, status) in broken_in_length() {
+        let mut caller = gateway.connect().await;
+        caller.send(request + next).await;
+        let answer = caller.answer().await;
+        assert_eq!((answer.status, answer.field("connection")), (status, Some("close")));
+        assert_eq!(caller.rest().await, "");
+    }
+    let mut caller = gateway.connect().await;
+    for path in ["/nothing", "/open/%zz", "/api/messages"] {
+        caller.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n{next}")).await;
+        assert!(caller.answer().await.status >= 400, "{path}");
+        assert_eq!(caller.answer().await.status, 200, "after {path}");
+    }
+}
+
+#[tokio::test]
 async fn a_path_that_says_the_same_is_the_same() {
     let upstream = Upstream::ok().await;
     let gateway = gateway(upstream.address, &[]).await;
@@ -127,7 +147,9 @@ async fn a_broken_chunked_body_is_refused_and_its_rest_is_no_request() {
         let smuggled = "GET /open/smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
         let head = "POST /open/a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
         caller.send(format!("{head}{body}{smuggled}")).await;
-        caller.answer().await.is_problem("bad-request", 400);
+        let answer = caller.answer().await;
+        answer.is_problem("bad-request", 400);
+        assert_eq!(answer.field("connection"), Some("close"));
         assert_eq!(caller.rest().await, "");
         assert!(upstream.saw().is_empty(), "{:?}", upstream.saw());
     }
