@@ -109,7 +109,9 @@ impl Core {
                 half_close: limits.tunnel_half_close_timeout.into(),
             },
             door: auth::Door::new(&shared.keys, &config.auth, share(config.auth.cached_tokens_max)),
-            pools: targets.map(|target| Rc::new(Pool::new(target, tasks.clone()))).collect(),
+            pools: targets
+                .map(|target| Rc::new(Pool::new(target, wheel.clone(), tasks.clone())))
+                .collect(),
             log: access::Batch::new(shared.log.clone(), &config.access_log),
             scratch: Scratch::default(),
             buffer: RefCell::new(vec![0; BUFFER_BYTES].into()),

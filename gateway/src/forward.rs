@@ -25,7 +25,7 @@ use crate::head::Seen;
 use crate::limits::Permit;
 use crate::link::Link;
 use crate::metrics::PerUpstream;
-use crate::pool::{Connection, Lease, Pool};
+use crate::pool::{Connection, Pool};
 use crate::refusal::Refusal;
 use crate::reply::{Answer, Content};
 use crate::route::{Forward, Method};
@@ -83,7 +83,8 @@ pub(crate) async fn send(
     let request = head::outbound(parts, &order, link, target)?;
     let exchange = Exchange { link, order: &order, name: &target.name, pool, counts };
     let outcome = match order.handshake {
-        Some(_) => upgrade::open(&exchange, request.map(|()| upload)).await,
+        // Rare, and large: kept out of every other request's future.
+        Some(_) => Box::pin(upgrade::open(&exchange, request.map(|()| upload))).await,
         None => exchange.run(request.map(|()| upload)).await,
     };
     let (found, source) = outcome.inspect_err(|refusal| {
@@ -108,40 +109,42 @@ struct Found {
 type Source = Option<Connection>;
 
 impl Exchange<'_> {
+    /// On a kept connection where there is one, else on a new one.
     async fn run(&self, request: Request<Upload>) -> Result<(Found, Source), Refusal> {
-        let lease = match self.pool.reuse() {
-            Some(lease) => {
-                self.counts.reused.add(1);
-                lease
-            }
-            None => self.open().await?,
+        let Some(connection) = self.pool.reuse() else {
+            return Box::pin(self.run_anew(request)).await;
         };
-        let spare = self.spare(&lease, &request);
-        let is_reused = lease.is_reused;
-        let failure = match self.attempt(lease, request).await {
-            Ok((response, lease)) => return self.accept(response, Some(lease.connection)),
-            Err(failure) => failure,
-        };
-        // A kept connection may have died unseen: once, a new one takes its place, if the upstream
-        // cannot have acted on the request (RFC 9110 section 9.2.2).
-        let again = match failure {
-            Failure::Broken(mut error) if is_reused => {
-                error.take_message().map_or_else(|| spare.ok_or(Failure::Broken(error)), Ok)
-            }
-            failure => Err(failure),
-        };
-        let request = again.map_err(|failure| self.refusal(failure))?;
-        self.counts.replaced.add(1);
-        let lease = self.open().await?;
-        let (response, lease) =
-            self.attempt(lease, request).await.map_err(|failure| self.refusal(failure))?;
-        self.accept(response, Some(lease.connection))
+        self.counts.reused.add(1);
+        let spare = self.spare(&request);
+        match self.attempt(connection, request).await {
+            Ok((response, connection)) => self.accept(response, Some(connection)),
+            // It may have died unseen: once, a new one takes its place, if the upstream cannot have
+            // acted on the request (RFC 9110 section 9.2.2).
+            Err(Failure::Broken(mut error)) => match error.take_message().or(spare) {
+                Some(request) => {
+                    self.counts.replaced.add(1);
+                    Box::pin(self.run_anew(request)).await
+                }
+                None => Err(self.refusal(Failure::Broken(error))),
+            },
+            Err(failure) => Err(self.refusal(failure)),
+        }
     }
 
-    /// A copy of a request that may be sent twice, where that may be needed.
-    fn spare(&self, lease: &Lease, request: &Request<Upload>) -> Option<Request<Upload>> {
-        let may =
-            lease.is_reused && self.order.method.is_idempotent() && request.body().is_end_stream();
+    /// On a new connection. Rare, so that its future is kept out of the others.
+    async fn run_anew(&self, request: Request<Upload>) -> Result<(Found, Source), Refusal> {
+        self.counts.opened.add(1);
+        let opened = self.pool.open().await;
+        let connection = opened.map_err(|error| self.unreachable(&error))?;
+        match self.attempt(connection, request).await {
+            Ok((response, connection)) => self.accept(response, Some(connection)),
+            Err(failure) => Err(self.refusal(failure)),
+        }
+    }
+
+    /// A copy of a request that may be sent twice.
+    fn spare(&self, request: &Request<Upload>) -> Option<Request<Upload>> {
+        let may = self.order.method.is_idempotent() && request.body().is_end_stream();
         may.then(|| {
             let mut spare = Request::new(Upload::empty(self.link.clone()));
             *spare.method_mut() = request.method().clone();
@@ -151,11 +154,6 @@ impl Exchange<'_> {
         })
     }
 
-    async fn open(&self) -> Result<Lease, Refusal> {
-        self.counts.opened.add(1);
-        self.pool.open().await.map_err(|error| self.unreachable(&error))
-    }
-
     fn unreachable(&self, error: &crate::pool::Error) -> Refusal {
         let cause = chassis::refuse::chain(error).into();
         Refusal::Unreachable { upstream: self.name.into(), cause }
@@ -163,13 +161,13 @@ impl Exchange<'_> {
 
     async fn attempt(
         &self,
-        mut lease: Lease,
+        mut connection: Connection,
         request: Request<Upload>,
-    ) -> Result<(Response<Incoming>, Lease), Failure> {
+    ) -> Result<(Response<Incoming>, Connection), Failure> {
         self.link.deadline.set(Ticks::from(self.order.forward.response_timeout));
-        let sent = self.before_deadline(lease.connection.sender.try_send_request(request)).await;
+        let sent = self.before_deadline(connection.sender.try_send_request(request)).await;
         match sent {
-            Some(Ok(response)) => Ok((response, lease)),
+            Some(Ok(response)) => Ok((response, connection)),
             Some(Err(error)) => Err(Failure::Broken(Box::new(error))),
             None => Err(Failure::Late),
         }

@@ -5,19 +5,21 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Target;
 use crate::forward::Upload;
+use crate::wheel::{Ticks, Wheel};
 
-/// How long an address is believed.
+/// How long an address that was connected to is believed.
 const ADDRESS_LIFE: Duration = Duration::from_secs(5);
 /// Largest head of an answer, in bytes.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -37,6 +39,9 @@ pub(crate) enum Error {
     Handshake(#[from] hyper::Error),
 }
 
+/// What moves the bytes of a connection.
+pub(crate) type Driver = http1::Connection<TokioIo<TcpStream>, Upload>;
+
 /// A connection and the task that drives it. Dropping it closes the connection at once, whatever is
 /// still under way on it: a peer that takes no more bytes would hold it open for ever.
 #[derive(Debug)]
@@ -49,7 +54,7 @@ impl Connection {
     /// Drives `connection` as one of `tasks`.
     pub(crate) fn drive(
         sender: SendRequest<Upload>,
-        connection: http1::Connection<TokioIo<TcpStream>, Upload>,
+        connection: Driver,
         tasks: &TaskTracker,
     ) -> Self {
         let driver = tasks.spawn_local(async move {
@@ -66,24 +71,18 @@ impl Drop for Connection {
     }
 }
 
-/// A connection in use by one request.
-#[derive(Debug)]
-pub(crate) struct Lease {
-    pub connection: Connection,
-    /// Whether it served another request before: it may have died in the meantime.
-    pub is_reused: bool,
-}
-
 /// Connections of one core to one upstream.
 #[derive(Debug)]
 pub(crate) struct Pool {
     address: Box<str>,
     connect_timeout: Duration,
-    idle_timeout: Duration,
+    idle_timeout: Ticks,
     idle_max: usize,
     idle: RefCell<VecDeque<Idle>>,
-    resolved: Cell<Option<(SocketAddr, Instant)>>,
+    /// The last address that was connected to, and when it was looked up.
+    known: Cell<Option<(SocketAddr, Ticks)>>,
     is_closed: Cell<bool>,
+    wheel: Rc<Wheel>,
     tasks: TaskTracker,
     http: http1::Builder,
 }
@@ -91,59 +90,54 @@ pub(crate) struct Pool {
 #[derive(Debug)]
 struct Idle {
     connection: Connection,
-    since: Instant,
+    since: Ticks,
 }
 
 impl Pool {
-    pub(crate) fn new(target: &Target, tasks: TaskTracker) -> Self {
+    pub(crate) fn new(target: &Target, wheel: Rc<Wheel>, tasks: TaskTracker) -> Self {
         let mut http = http1::Builder::new();
         http.max_buf_size(HEAD_BYTES_MAX);
         Self {
             address: target.address.clone(),
             connect_timeout: target.settings.connect_timeout,
-            idle_timeout: target.settings.idle_timeout,
+            idle_timeout: target.settings.idle_timeout.into(),
             idle_max: target.settings.idle_connections_max,
             idle: RefCell::default(),
-            resolved: Cell::new(None),
+            known: Cell::new(None),
             is_closed: Cell::new(false),
+            wheel,
             tasks,
             http,
         }
     }
 
     /// A kept connection that still works as far as is known.
-    pub(crate) fn reuse(&self) -> Option<Lease> {
+    pub(crate) fn reuse(&self) -> Option<Connection> {
         let mut idle = self.idle.borrow_mut();
         while let Some(last) = idle.pop_back() {
             let is_ready = last.connection.sender.is_ready();
-            if is_ready && last.since.elapsed() < self.idle_timeout {
-                return Some(Lease { connection: last.connection, is_reused: true });
+            if is_ready && self.wheel.since(last.since) < self.idle_timeout {
+                return Some(last.connection);
             }
         }
         None
     }
 
     /// A new connection. Safe to drop.
-    pub(crate) async fn open(&self) -> Result<Lease, Error> {
-        let stream = self.connect().await?;
-        let (sender, connection) = self.http.handshake(TokioIo::new(stream)).await?;
-        let connection = Connection::drive(sender, connection, &self.tasks);
-        Ok(Lease { connection, is_reused: false })
+    pub(crate) async fn open(&self) -> Result<Connection, Error> {
+        let (sender, driver) = self.connect().await?;
+        Ok(Connection::drive(sender, driver, &self.tasks))
     }
 
-    /// A socket to the upstream. Safe to drop.
-    pub(crate) async fn connect(&self) -> Result<TcpStream, Error> {
-        let connecting = async {
-            let address = self.resolve().await?;
-            TcpStream::connect(address).await.map_err(Error::Connect)
-        };
-        let stream = timeout(self.connect_timeout, connecting)
+    /// A new connection that nobody drives yet. Safe to drop.
+    pub(crate) async fn connect(&self) -> Result<(SendRequest<Upload>, Driver), Error> {
+        let stream = timeout(self.connect_timeout, self.dial())
             .await
             .unwrap_or(Err(Error::Timeout(self.connect_timeout)))
-            .inspect_err(|_| self.resolved.set(None))?;
+            .inspect_err(|_| self.known.set(None))?;
         // A hint to the kernel; without it requests are only later.
         stream.set_nodelay(true).ok();
-        Ok(stream)
+        Ok(self.http.handshake(TokioIo::new(stream)).await?)
     }
 
     /// Keeps a connection whose answer was read to its end.
@@ -155,13 +149,13 @@ impl Pool {
         if idle.len() >= self.idle_max {
             idle.pop_front();
         }
-        idle.push_back(Idle { connection, since: Instant::now() });
+        idle.push_back(Idle { connection, since: self.wheel.age() });
     }
 
     /// Closes what was not used for long, and what is dead.
     pub(crate) fn sweep(&self) {
         let fresh = |idle: &Idle| {
-            idle.since.elapsed() < self.idle_timeout && !idle.connection.sender.is_closed()
+            self.wheel.since(idle.since) < self.idle_timeout && !idle.connection.sender.is_closed()
         };
         self.idle.borrow_mut().retain(fresh);
     }
@@ -172,15 +166,25 @@ impl Pool {
         self.idle.borrow_mut().clear();
     }
 
-    async fn resolve(&self) -> Result<SocketAddr, Error> {
-        if let Some((address, at)) = self.resolved.get()
-            && at.elapsed() < ADDRESS_LIFE
+    /// Connects to the address that worked a moment ago, else to the first of the name's that does:
+    /// a name may have one of IPv6 where the upstream listens on IPv4 alone.
+    async fn dial(&self) -> Result<TcpStream, Error> {
+        if let Some((address, at)) = self.known.get()
+            && self.wheel.since(at) < ADDRESS_LIFE.into()
         {
-            return Ok(address);
+            return TcpStream::connect(address).await.map_err(Error::Connect);
         }
-        let mut found = lookup_host(&*self.address).await.map_err(Error::Name)?;
-        let address = found.next().ok_or(Error::NoAddress)?;
-        self.resolved.set(Some((address, Instant::now())));
-        Ok(address)
+        let at = self.wheel.age();
+        let mut failure = Error::NoAddress;
+        for address in lookup_host(&*self.address).await.map_err(Error::Name)? {
+            match TcpStream::connect(address).await {
+                Ok(stream) => {
+                    self.known.set(Some((address, at)));
+                    return Ok(stream);
+                }
+                Err(error) => failure = Error::Connect(error),
+            }
+        }
+        Err(failure)
     }
 }

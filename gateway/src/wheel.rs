@@ -13,7 +13,7 @@ pub(crate) const TICK: Duration = Duration::from_millis(50);
 const NEVER: u64 = u64::MAX;
 
 /// A length of time in ticks, rounded up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Ticks(u64);
 
 impl Ticks {
@@ -72,6 +72,16 @@ impl Wheel {
             slots.len() - 1
         });
         Timer { wheel: self.clone(), slot }
+    }
+
+    /// How long the wheel has been turning: a time that costs no call.
+    pub(crate) const fn age(&self) -> Ticks {
+        Ticks(self.now.get())
+    }
+
+    /// How long ago `moment`, an earlier [`Wheel::age`], was.
+    pub(crate) const fn since(&self, moment: Ticks) -> Ticks {
+        Ticks(self.now.get().saturating_sub(moment.0))
     }
 
     /// Ticks for ever, and calls `each` after every tick. Safe to drop.

@@ -13,8 +13,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
@@ -29,8 +27,6 @@ use crate::wheel::Ticks;
 
 /// What a server appends to a key before hashing it (RFC 6455 section 1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-/// Largest head of an answer, in bytes.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// A WebSocket that a caller rightly asks for.
 #[derive(Debug)]
@@ -75,12 +71,9 @@ pub(super) async fn open(
 ) -> Result<(Found, Source), Refusal> {
     let link = exchange.link;
     exchange.counts.opened.add(1);
-    let stream = exchange.pool.connect().await.map_err(|error| exchange.unreachable(&error))?;
+    let connected = exchange.pool.connect().await;
+    let (mut sender, mut connection) = connected.map_err(|error| exchange.unreachable(&error))?;
     let broken = |error: &hyper::Error| exchange.broken(&chassis::refuse::chain(error));
-    let mut http = http1::Builder::new();
-    http.max_buf_size(HEAD_BYTES_MAX);
-    let (mut sender, mut connection) =
-        http.handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
     link.deadline.set(Ticks::from(exchange.order.forward.response_timeout));
     let mut is_over = false;
     let answer = {

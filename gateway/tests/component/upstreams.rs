@@ -22,6 +22,16 @@ async fn an_upstream_that_is_down_is_a_bad_gateway() {
 }
 
 #[tokio::test]
+async fn each_address_of_a_name_is_tried() {
+    let upstream = Upstream::ok().await;
+    // It listens on IPv4 alone; the name may have an address of IPv6 before that.
+    let port = upstream.address.port();
+    let endpoint = format!("gateway.upstreams.chat.endpoints=[\"http://localhost:{port}\"]");
+    let gateway = gateway(upstream.address, &[&endpoint]).await;
+    assert_eq!(gateway.get("/open/a").await.status, 200);
+}
+
+#[tokio::test]
 async fn an_upstream_that_is_slow_is_a_gateway_timeout() {
     let upstream = Upstream::start(async |mut peer| while peer.request().await.is_some() {}).await;
     let settings = ["gateway.routes.open.response_timeout=200ms"];
