@@ -125,6 +125,16 @@ impl Visit {
         response.map(|content| Reply { content, visit: self })
     }
 
+    /// The answer ends before its end: the caller can but see that, and the log says why.
+    fn broke_off(&mut self, error: &forward::BodyError) {
+        use forward::BodyError::{Caller, Refused, Stalled, Upstream};
+        let kind = match error {
+            Stalled => Kind::UpstreamTimeout,
+            Upstream(_) | Caller(_) | Refused => Kind::UpstreamFailed,
+        };
+        self.refusal = Some((kind, Some(chassis::refuse::chain(error).into())));
+    }
+
     fn refuse(&mut self, refusal: &Refusal) -> Answer {
         let kind = refusal.kind();
         self.link.core.counters.refused(kind);
@@ -203,14 +213,12 @@ impl Body for Reply {
             Content::Whole(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
             Content::Upstream(download) => download.poll_data(cx),
         };
-        polled.map(|data| {
-            data.map(|data| {
-                data.map(|data| {
-                    reply.visit.bytes_out += data.len() as u64;
-                    Frame::data(data)
-                })
-            })
-        })
+        match &polled {
+            Poll::Ready(Some(Ok(data))) => reply.visit.bytes_out += data.len() as u64,
+            Poll::Ready(Some(Err(error))) => reply.visit.broke_off(error),
+            Poll::Ready(None) | Poll::Pending => {}
+        }
+        polled.map(|data| data.map(|data| data.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {

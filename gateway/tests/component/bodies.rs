@@ -193,6 +193,11 @@ async fn an_answer_that_stops_is_cut_off() {
     let mut caller = gateway.connect().await;
     caller.send("GET /open/a HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert!(caller.rest().await.ends_with("half"));
+    let log = gateway.data.path().join("access.log");
+    until("the log says why", || {
+        std::fs::read_to_string(&log).is_ok_and(|log| log.contains("made no progress"))
+    })
+    .await;
 }
 
 #[tokio::test]
