@@ -77,12 +77,11 @@ async fn doors<'a>(
     };
     let wants_socket = forward.websocket && head.asks_for_websocket();
     let handshake = wants_socket.then(|| forward::handshake(head, &visit.origin)).transpose()?;
-    let target = forward.target(&found.route.matcher, &path);
     let authority = head.authority.and_then(|host| HeaderValue::try_from(host).ok());
     let order = Order {
         forward,
         method: Method::of(head.method),
-        target: (target != head.target).then_some(target),
+        target: forward.target(&found.route.matcher, &path).map(Bytes::from),
         authority,
         seen: head.seen,
         caller,

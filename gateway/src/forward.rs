@@ -10,6 +10,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
+use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
@@ -37,7 +38,7 @@ pub(crate) struct Order<'a> {
     pub forward: &'a Forward,
     pub method: Method,
     /// Path and query for the upstream; `None` when they are as they came.
-    pub target: Option<String>,
+    pub target: Option<Bytes>,
     /// Of an absolute target.
     pub authority: Option<HeaderValue>,
     /// The fields that are there.

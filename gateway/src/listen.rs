@@ -15,6 +15,7 @@ use std::thread;
 use std::time::Duration;
 
 use chassis::StartError;
+use chassis::linger::{LINGER_BYTES_MAX, LINGER_WINDOW};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -38,10 +39,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const TOLD_MAX: usize = 64;
 /// Most bytes that hyper holds of one caller: more than the gate lets a head have.
 const HTTP_BUFFER_BYTES: usize = 128 * 1024;
-/// What is read and thrown away so that a refused caller gets to read why.
-pub(crate) const LINGER_BYTES_MAX: u64 = 16 * 1024 * 1024;
-/// For how long.
-pub(crate) const LINGER_WINDOW: Duration = Duration::from_secs(2);
 
 /// Binds one listener per core to `address`; they share the connections that come in.
 pub(crate) fn bind(
@@ -210,15 +207,16 @@ async fn connection(link: Rc<Link>, stream: TcpStream) {
         return;
     }
     let (mut stream, ahead) = gate.into_parts();
+    // Ends are rare and large: kept out of the room that every connection takes.
     if let Some(tunnel) = link.take_tunnel() {
-        return tunnel.run(&link, stream, ahead).await;
+        return Box::pin(tunnel.run(&link, stream, ahead)).await;
     }
     match (end, link.stage()) {
         (End::Over, Stage::Serving) | (End::Late, Stage::Serving | Stage::Idle) => {}
-        (End::Late, Stage::Head) => refuse(&link, stream, &Refusal::Slow).await,
-        (End::Over, Stage::Idle) if link.is_broken() => linger(stream).await,
+        (End::Late, Stage::Head) => Box::pin(refuse(&link, stream, &Refusal::Slow)).await,
+        (End::Over, Stage::Idle) if link.is_broken() => Box::pin(linger(stream)).await,
         (End::Over, Stage::Head) if let Some(refusal) = link.take_fault() => {
-            refuse(&link, stream, &refusal).await;
+            Box::pin(refuse(&link, stream, &refusal)).await;
         }
         // The peer may be gone already.
         (End::Over, Stage::Head | Stage::Idle) => drop(stream.shutdown().await.ok()),

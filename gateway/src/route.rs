@@ -128,9 +128,10 @@ pub(crate) enum Matcher {
 }
 
 impl Forward {
-    /// What `path`, which `matcher` took, is called by the upstream.
-    pub(crate) fn target(&self, matcher: &Matcher, path: &Path<'_>) -> String {
+    /// What `path`, which `matcher` took, is called by the upstream; `None` when it stays as it came.
+    pub(crate) fn target(&self, matcher: &Matcher, path: &Path<'_>) -> Option<String> {
         let (kept, rest) = match (&self.rewrite, matcher) {
+            (None, _) if path.is_as_it_came() => return None,
             (None, _) => (&*path.path, ""),
             (Some(rewrite), Matcher::Exact(_)) => (&**rewrite, ""),
             (Some(rewrite), Matcher::Prefix(prefix)) => {
@@ -150,7 +151,7 @@ impl Forward {
             target.push('?');
             target.push_str(query);
         }
-        target
+        Some(target)
     }
 }
 
@@ -238,7 +239,8 @@ mod tests {
             response_timeout: Duration::ZERO,
             websocket: false,
         };
-        forward.target(matcher, &Path::canonical(target).unwrap())
+        let path = Path::canonical(target).unwrap();
+        forward.target(matcher, &path).unwrap_or(target.to_owned())
     }
 
     #[test]
@@ -252,6 +254,7 @@ mod tests {
             (Some("/"), "/api/chat", "/"),
             (Some("/api"), "/api/chat/a%20b/", "/api/a%20b/"),
             (None, "/api/chat/rooms?", "/api/chat/rooms?"),
+            (None, "/api//chat/./rooms?x", "/api/chat/rooms?x"),
         ] {
             assert_eq!(forwarded(&prefix, rewrite, given), expected);
         }

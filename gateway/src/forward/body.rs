@@ -6,11 +6,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use chassis::linger::{LINGER_BYTES_MAX, LINGER_WINDOW};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use crate::limits::Permit;
 use crate::link::Link;
-use crate::listen::{LINGER_BYTES_MAX, LINGER_WINDOW};
 use crate::pool::{Connection, Pool};
 use crate::refusal::Refusal;
 use crate::wheel::Ticks;

@@ -1,7 +1,6 @@
 //! Rewrites heads on their way: what belongs to one connection ends here (RFC 9110 section 7.6.1),
 //! what names a caller is said by the gateway alone.
 
-use bytes::Bytes;
 use contract::caller::{
     IDENTITY_HEADERS, REQUEST_ID, SESSION_ID, TRACEPARENT, USER_ID, USER_NAME, USER_ROLES,
 };
@@ -208,9 +207,7 @@ fn name_caller(headers: &mut HeaderMap, order: &Order<'_>) {
 fn uri(came: &Uri, order: &Order<'_>) -> Result<Uri, Refusal> {
     let path = match &order.target {
         None => came.path_and_query().cloned(),
-        Some(target) => {
-            PathAndQuery::from_maybe_shared(Bytes::copy_from_slice(target.as_bytes())).ok()
-        }
+        Some(target) => PathAndQuery::from_maybe_shared(target.clone()).ok(),
     };
     path.map(Uri::from).ok_or(Refusal::Malformed("The target cannot be forwarded."))
 }
