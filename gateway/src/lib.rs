@@ -42,7 +42,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use bytes::Bytes;
-use chassis::peer::http_client;
+use chassis::http_client;
 use chassis::process::Program;
 use chassis::tokens::KeySource;
 use chassis::{Deps, Running, StartError, Stop};
@@ -69,7 +69,7 @@ pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
     let plan = Arc::new(config.plan().map_err(StartError::Config)?);
     let stop = Stop::new();
     let auth::Config { jwks_url, refetch_cooldown, refresh_interval, .. } = &config.auth;
-    let keys = Arc::new(KeySource::new(jwks_url, http_client()?, *refetch_cooldown));
+    let keys = Arc::new(KeySource::new(jwks_url, http_client::open()?, *refetch_cooldown));
     let (fetcher, asker) = auth::Fetcher::new(keys.clone(), *refresh_interval);
     let board = Arc::new(Board::new(&plan.upstreams, &config.health, deps.clock.now()));
     let cores = match config.threads {

@@ -171,7 +171,7 @@ impl Identity {
     /// The identity check of the spoke `me`. Keys are fetched when the first token comes, so that
     /// spokes start in any order.
     pub fn open(config: &Config, me: &'static str, deps: &Deps) -> Result<Self, StartError> {
-        let client = crate::peer::http_client()?;
+        let client = crate::http_client::open()?;
         let users = KeySource::new(&*config.jwks_url, client, config.jwks_cooldown);
         Ok(Self::with_keys(config, me, deps, users))
     }

@@ -12,6 +12,7 @@ pub mod config;
 pub mod database;
 pub mod health;
 pub mod hop;
+pub mod http_client;
 pub mod identity;
 pub mod json;
 pub mod keys;

@@ -10,30 +10,9 @@ use http::{Method, StatusCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::StartError;
 use crate::hop::Hop;
 use crate::identity::{Person, ServiceTokens};
 use crate::refuse::Refusal;
-
-/// How long a connection to another service may take to open.
-const CONNECT_WINDOW: Duration = Duration::from_secs(1);
-/// Idle connections are closed before the other side closes them.
-const IDLE_WINDOW: Duration = Duration::from_secs(4);
-/// Most idle connections to one service.
-const IDLE_MAX: usize = 64;
-
-/// A client for calls to our own services: no proxy, no redirects.
-pub fn http_client() -> Result<reqwest::Client, StartError> {
-    reqwest::Client::builder()
-        .connect_timeout(CONNECT_WINDOW)
-        .pool_idle_timeout(IDLE_WINDOW)
-        .pool_max_idle_per_host(IDLE_MAX)
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .tcp_nodelay(true)
-        .build()
-        .map_err(|error| StartError::Other(error.into()))
-}
 
 /// Another service, by its base URL. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -397,7 +397,7 @@ mod tests {
             (200, jwks(&two)),
         ];
         let (url, serving) = issuer(answers).await;
-        let client = crate::peer::http_client().unwrap();
+        let client = crate::http_client::open().unwrap();
         let source = KeySource::new(url, client, Duration::ZERO);
         assert_eq!(source.newer_than(0).await.generation, 1);
         for what in ["the same keys", "a failure", "no key set"] {
@@ -413,7 +413,7 @@ mod tests {
     async fn many_that_miss_a_key_cause_one_fetch_and_the_next_one_waits() {
         let (key, _) = key();
         let (url, serving) = issuer(vec![(200, jwks(&key))]).await;
-        let client = crate::peer::http_client().unwrap();
+        let client = crate::http_client::open().unwrap();
         let source = KeySource::new(url, client, Duration::from_mins(1));
         let asked = futures_util::future::join_all((0..20).map(|_| source.newer_than(0))).await;
         assert!(asked.iter().all(|keys| keys.generation == 1));

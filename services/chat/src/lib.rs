@@ -22,8 +22,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use chassis::health::Health;
+use chassis::http_client;
 use chassis::identity::{Identity, ServiceTokens};
-use chassis::peer::{Peer, http_client};
+use chassis::peer::Peer;
 use chassis::process::Program;
 use chassis::{Deps, Running, StartError, Stop};
 
@@ -63,7 +64,7 @@ pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
 fn conversations(config: &Config, deps: &Deps) -> Result<Conversations, StartError> {
     let tokens = ServiceTokens::open(NAME, &config.identity.keys_folder(&deps.data), deps)?;
     let Chat { message_url, message_timeout, catch_up_reads_max, .. } = &config.chat;
-    let peer = Peer::new(http_client()?, message_url, "message", tokens, *message_timeout);
+    let peer = Peer::new(http_client::open()?, message_url, "message", tokens, *message_timeout);
     Ok(Conversations::new(peer, *catch_up_reads_max))
 }
 

@@ -23,8 +23,9 @@ mod writer;
 
 use chassis::database::Sqlite;
 use chassis::health::Health;
+use chassis::http_client;
 use chassis::identity::{Identity, ServiceTokens};
-use chassis::peer::{Peer, http_client};
+use chassis::peer::Peer;
 use chassis::process::Program;
 use chassis::serve::serve;
 use chassis::{Deps, Running, StartError, Stop};
@@ -74,7 +75,7 @@ fn bell(config: &Config, deps: &Deps, stop: &Stop) -> Result<Bell, StartError> {
             let keys = config.identity.keys_folder(&deps.data);
             let tokens = ServiceTokens::open(NAME, &keys, deps)?;
             let (base, window) = (&config.rings.chat_url, config.rings.window);
-            let chat = Peer::new(http_client()?, base, "chat", tokens, window);
+            let chat = Peer::new(http_client::open()?, base, "chat", tokens, window);
             Ok(Bell::Http(Ringer::start(chat, &config.rings, stop)))
         }
     }
