@@ -74,36 +74,50 @@ impl Gate {
         Poll::Ready(Ok(room.filled().len()))
     }
 
-    /// Ready with whether there is a head to pass; `false` at the end of the stream.
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+    /// Ready when it is settled what may pass: a head, or nothing any more. A head that comes in one
+    /// piece passes at once, and is never kept.
+    fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        cursor: &mut ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
         if self.link.stage() == Stage::Serving {
             return self.poll_ahead(cx);
         }
-        let link = self.link.clone();
         if !self.kept.is_empty() && self.judge_kept() {
-            return Poll::Ready(Ok(true));
+            return Poll::Ready(Ok(()));
         }
+        let link = self.link.clone();
         loop {
             let read = ready!(self.fill(cx, usize::MAX))?;
             if read == 0 {
-                return Poll::Ready(Ok(false));
+                self.pass = Pass::Nothing;
+                return Poll::Ready(Ok(()));
             }
-            link.head_begins();
             let buffer = link.core.buffer.borrow();
-            self.kept.extend_from_slice(buffer.get(..read).unwrap_or_default());
-            drop(buffer);
-            if self.judge_kept() {
-                return Poll::Ready(Ok(true));
+            let part = buffer.get(..read).unwrap_or_default();
+            if !self.kept.is_empty() {
+                self.kept.extend_from_slice(part);
+                if self.judge_kept() {
+                    return Poll::Ready(Ok(()));
+                }
+            } else if self.settle_head(judge(part, &link)) {
+                self.let_through(part, cursor);
+                return Poll::Ready(Ok(()));
+            } else {
+                self.kept.extend_from_slice(part);
+                self.judged = read;
             }
         }
     }
 
     /// Before the answer is complete: keeps what comes, and notices when nothing ever will.
-    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.kept.is_empty() {
             let read = ready!(self.fill(cx, AHEAD_BYTES_MAX))?;
             if read == 0 {
-                return Poll::Ready(Ok(false));
+                self.pass = Pass::Nothing;
+                return Poll::Ready(Ok(()));
             }
             let buffer = self.link.core.buffer.borrow();
             self.kept.extend_from_slice(buffer.get(..read).unwrap_or_default());
@@ -122,7 +136,13 @@ impl Gate {
                 return false;
             }
         }
-        match judge(&self.kept, &self.link) {
+        let verdict = judge(&self.kept, &self.link);
+        self.settle_head(verdict)
+    }
+
+    /// Whether `verdict` settles what may pass.
+    fn settle_head(&mut self, verdict: Result<Option<Pass>, Refusal>) -> bool {
+        match verdict {
             Ok(None) => {
                 self.link.head_begins();
                 false
@@ -141,20 +161,6 @@ impl Gate {
         }
     }
 
-    /// Lets through what may pass of the kept bytes.
-    fn pass_kept(&mut self, cursor: &mut ReadBufCursor<'_>) {
-        let part = self.kept.get(..self.kept.len().min(cursor.remaining())).unwrap_or_default();
-        let (passed, outcome) = advance(&mut self.pass, part);
-        cursor.put_slice(part.get(..passed).unwrap_or_default());
-        if passed == self.kept.len() {
-            // An idle connection holds no buffer.
-            self.kept = Vec::new();
-        } else {
-            self.kept.drain(..passed);
-        }
-        self.settle(outcome);
-    }
-
     /// Lets through what may pass of what the socket has, or the end.
     fn poll_pass(
         &mut self,
@@ -166,15 +172,21 @@ impl Gate {
             _ => usize::MAX,
         };
         let read = ready!(self.fill(cx, max.min(cursor.remaining())))?;
-        let buffer = self.link.core.buffer.borrow();
-        let part = buffer.get(..read).unwrap_or_default();
-        let (passed, outcome) = advance(&mut self.pass, part);
-        let (now, later) = part.split_at(passed.min(part.len()));
-        cursor.put_slice(now);
-        self.kept.extend_from_slice(later);
-        drop(buffer);
-        self.settle(outcome);
+        let link = self.link.clone();
+        let buffer = link.core.buffer.borrow();
+        self.let_through(buffer.get(..read).unwrap_or_default(), cursor);
         Poll::Ready(Ok(()))
+    }
+
+    /// Lets through what may pass of `part`, as far as there is room; keeps the rest.
+    fn let_through(&mut self, part: &[u8], cursor: &mut ReadBufCursor<'_>) {
+        let (now, later) = part.split_at(part.len().min(cursor.remaining()));
+        let (passed, outcome) = advance(&mut self.pass, now);
+        let (now, held) = now.split_at(passed.min(now.len()));
+        cursor.put_slice(now);
+        self.kept.extend_from_slice(held);
+        self.kept.extend_from_slice(later);
+        self.settle(outcome);
     }
 
     /// Lets nothing more through when a body turned out broken.
@@ -284,18 +296,21 @@ impl Read for Gate {
         mut cursor: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let gate = self.get_mut();
-        if let Pass::Head = gate.pass
-            && !ready!(gate.poll_head(cx))?
-        {
-            gate.pass = Pass::Nothing;
+        let room = cursor.remaining();
+        if let Pass::Head = gate.pass {
+            ready!(gate.poll_head(cx, &mut cursor))?;
         }
-        if let Pass::Nothing = gate.pass {
-            return Poll::Ready(Ok(()));
+        let has_passed = cursor.remaining() < room;
+        match gate.pass {
+            Pass::Nothing => {}
+            _ if has_passed => {}
+            _ if gate.kept.is_empty() => return gate.poll_pass(cx, &mut cursor),
+            _ => {
+                // An idle connection holds no buffer.
+                let kept = std::mem::take(&mut gate.kept);
+                gate.let_through(&kept, &mut cursor);
+            }
         }
-        if gate.kept.is_empty() {
-            return gate.poll_pass(cx, &mut cursor);
-        }
-        gate.pass_kept(&mut cursor);
         Poll::Ready(Ok(()))
     }
 }

@@ -182,6 +182,36 @@ async fn requests_sent_ahead_are_answered_in_turn() {
 }
 
 #[tokio::test]
+async fn it_does_not_matter_how_requests_are_cut_on_their_way() {
+    let upstream = Upstream::ok().await;
+    let gateway = gateway(upstream.address, &["gateway.threads=1"]).await;
+    let all = "POST /open/1 HTTP/1.1\r\nHost: hub\r\nContent-Length: 3\r\n\r\nabc\
+               PUT /open/2 HTTP/1.1\r\nHost: hub\r\nTransfer-Encoding: chunked\r\n\r\n\
+               3\r\nabc\r\n0\r\n\r\nGET /open/3 HTTP/1.1\r\nHost: hub\r\n\r\n";
+    for size in [1, 2, 7, 20, 50, 90, 150] {
+        let mut caller = gateway.connect().await;
+        caller.stream.set_nodelay(true).unwrap();
+        for part in all.as_bytes().chunks(size) {
+            caller.send(part).await;
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..3 {
+            assert_eq!(caller.answer().await.status, 200, "in parts of {size}");
+        }
+        let saw = upstream.saw().split_off(upstream.saw().len() - 3);
+        let seen: Vec<_> = saw.iter().map(|saw| (saw.line(), saw.body.as_slice())).collect();
+        assert_eq!(
+            seen,
+            [
+                ("POST /1 HTTP/1.1", &b"abc"[..]),
+                ("PUT /2 HTTP/1.1", b"abc"),
+                ("GET /3 HTTP/1.1", b"")
+            ]
+        );
+    }
+}
+
+#[tokio::test]
 async fn an_answer_without_a_body_stays_one() {
     let upstream = Upstream::start(async |mut peer| {
         while let Some(saw) = peer.request().await {
