@@ -113,23 +113,26 @@ impl Exchange<'_> {
     /// On a kept connection where there is one, else on a new one.
     async fn run(&self, request: Request<Upload>) -> Result<(Found, Source), Refusal> {
         let Some(connection) = self.pool.reuse() else {
-            return Box::pin(self.run_anew(request)).await;
+            let anew = Box::pin(self.run_anew(request));
+            return anew.await;
         };
         self.counts.reused.add(1);
         let spare = self.spare(&request);
-        match self.attempt(connection, request).await {
-            Ok((response, connection)) => self.accept(response, Some(connection)),
-            // It may have died unseen: once, a new one takes its place, if the upstream cannot have
-            // acted on the request (RFC 9110 section 9.2.2).
-            Err(Failure::Broken(mut error)) => match error.take_message().or(spare) {
-                Some(request) => {
-                    self.counts.replaced.add(1);
-                    Box::pin(self.run_anew(request)).await
-                }
-                None => Err(self.refusal(Failure::Broken(error))),
-            },
-            Err(failure) => Err(self.refusal(failure)),
-        }
+        let mut failure = match self.attempt(connection, request).await {
+            Ok((response, connection)) => return self.accept(response, Some(connection)),
+            Err(failure) => failure,
+        };
+        // It may have died unseen: once, a new one takes its place, if the upstream cannot have acted
+        // on the request (RFC 9110 section 9.2.2).
+        let again = match &mut failure {
+            Failure::Late => None,
+            Failure::Broken(error) => error.take_message().or(spare),
+        };
+        // In its box before the wait, so that nothing of it lies in this future.
+        let anew = again.map(|request| Box::pin(self.run_anew(request)));
+        let Some(anew) = anew else { return Err(self.refusal(failure)) };
+        self.counts.replaced.add(1);
+        anew.await
     }
 
     /// On a new connection. Rare, so that its future is kept out of the others.
