@@ -1,3 +1,5 @@
+//! The writer over a real store: order, repeats, gaps, and a commit that fails.
+
 use std::sync::Arc;
 
 use chassis::bus::Heard;

@@ -1,3 +1,5 @@
+//! Counting with time passed in: who waits, how long, and who is forgiven.
+
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The store by itself: what is unique, what is spent, what is swept.
+
 use contract::caller::Role;
 use contract::user::Register;
 use contract::{SessionId, Timestamp, UserId};

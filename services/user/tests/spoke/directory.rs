@@ -1,3 +1,5 @@
+//! Who is listed, and what others may read of an account.
+
 use serde_json::{Value, json};
 
 use crate::support::{Answer, access, ada, spoke};

@@ -1,3 +1,5 @@
+//! Whoever guesses waits longer and longer; nobody else does.
+
 use std::time::Duration;
 
 use futures_util::future::join_all;

@@ -1,3 +1,5 @@
+//! The keys of access tokens: made once, published, kept private.
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 

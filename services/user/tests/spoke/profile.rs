@@ -1,3 +1,5 @@
+//! An account as its owner reads and changes it.
+
 use std::time::Duration;
 
 use serde_json::json;

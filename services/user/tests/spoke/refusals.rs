@@ -1,3 +1,5 @@
+//! Bad calls get a clear error.
+
 use reqwest::Method;
 use serde_json::{Value, json};
 

@@ -1,3 +1,5 @@
+//! Making an account: every rule of every field.
+
 use serde_json::json;
 
 use crate::support::{access, account, ada, fields, refresh, settings, spoke};

@@ -1,3 +1,5 @@
+//! What outlives the process.
+
 use std::fs;
 
 use chassis::config::{Layers, Settings as _};

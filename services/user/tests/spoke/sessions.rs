@@ -1,3 +1,5 @@
+//! Signing in, and trading refresh tokens one by one.
+
 use std::time::Duration;
 
 use serde_json::{Value, json};

@@ -1,3 +1,5 @@
+//! The one code that makes the first administrator.
+
 use serde_json::{Value, json};
 
 use crate::support::{Spoke, account, ada, fields, settings, spoke};

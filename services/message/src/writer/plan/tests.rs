@@ -1,3 +1,5 @@
+//! Judging without a database: who may do what, and which number it gets.
+
 use std::collections::HashSet;
 
 use proptest::prelude::*;
