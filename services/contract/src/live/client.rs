@@ -70,7 +70,7 @@ impl std::fmt::Debug for Auth {
 /// `sub`: many channels in `chs`, or one spelled out beside it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Sub {
-    /// At most [`CHANNELS_MAX`].
+    /// At most [`super::CHANNELS_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub chs: Vec<SubChannel>,
     /// The one channel, when `chs` is absent.
@@ -95,7 +95,7 @@ pub struct SubChannel {
     /// The position to go on from; absent: from now on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Position>,
-    /// Most events to recover: [`RECOVERED_EVENTS_DEFAULT`] when absent.
+    /// Most events to recover: [`super::RECOVERED_EVENTS_DEFAULT`] when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
     /// What to tell beside the events.
@@ -154,6 +154,6 @@ pub struct History {
     pub before: Option<u64>,
     /// Messages with a larger `seq`.
     pub after: Option<u64>,
-    /// At most [`HISTORY_ITEMS_MAX`]; 50 when absent.
+    /// At most [`super::HISTORY_ITEMS_MAX`]; 50 when absent.
     pub limit: Option<u32>,
 }

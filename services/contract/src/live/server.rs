@@ -81,7 +81,7 @@ pub enum ByeReason {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Hello {
-    /// [`VERSION`].
+    /// [`super::VERSION`].
     pub v: u32,
     /// Names this socket in logs.
     pub conn: String,
@@ -95,9 +95,9 @@ pub struct Hello {
     pub ping_ms: u64,
     /// How long after a `ping` silence is taken for death.
     pub pong_ms: u64,
-    /// [`INBOUND_BYTES_MAX`].
+    /// [`super::INBOUND_BYTES_MAX`].
     pub max_frame: usize,
-    /// [`CHANNELS_MAX`].
+    /// [`super::CHANNELS_MAX`].
     pub max_channels: usize,
     /// The node's clock.
     pub time: Timestamp,
