@@ -118,7 +118,7 @@ fn layers(program: &Program, arguments: &Arguments) -> Layers {
         layers.profile(name, text);
     }
     arguments.config.iter().for_each(|path| layers.file(path));
-    layers.environment(program.name, std::env::vars_os().filter_map(text_of));
+    layers.environment(program.listen_key, std::env::vars_os().filter_map(text_of));
     arguments.set.iter().for_each(|setting| layers.command_line(setting));
     if let Some(address) = arguments.listen {
         layers.put(program.listen_key, address.to_string());
@@ -135,7 +135,8 @@ fn read<C: Settings>(layers: &Layers) -> Result<(C, Config, telemetry::Config), 
     let mut faults = layers.faults();
     let part = faults.take(C::read(layers));
     let process = faults.take(layers.section("process"));
-    let log = faults.take(layers.section("telemetry"));
+    let log = layers.section::<telemetry::Config>("telemetry");
+    let log = faults.take(log.and_then(telemetry::Config::check));
     let all = part.zip(process).zip(log).map(|((part, process), log)| (part, process, log));
     faults.or(all)
 }

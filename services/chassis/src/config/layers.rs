@@ -86,9 +86,12 @@ impl Layers {
         }
     }
 
-    /// Puts the variables that mean us over what is there; `process` is the binary's name.
-    pub fn environment(&mut self, process: &str, vars: impl Iterator<Item = (String, String)>) {
+    /// Puts the variables that mean us over what is there; `listen_key` is where the binary's own
+    /// listener stands.
+    pub fn environment(&mut self, listen_key: &str, vars: impl Iterator<Item = (String, String)>) {
         let mut vars: Vec<_> = vars.collect();
+        let listen = lookup(&self.whole, listen_key).and_then(Value::as_str);
+        let listen = (listen_key, listen.and_then(|listen| listen.parse().ok()));
         // Older names first: a key's own variable says more.
         vars.sort_by_key(|(name, _)| name.starts_with(PREFIX));
         for (name, value) in vars {
@@ -96,7 +99,7 @@ impl Layers {
             if let Some(path) = name.strip_prefix(PREFIX) {
                 let key = path.to_ascii_lowercase().replace("__", ".");
                 self.set(&key, &value, layer);
-            } else if let Some(settings) = older::translate(process, &name, &value) {
+            } else if let Some(settings) = older::translate(listen, &name, &value) {
                 match settings {
                     Ok(settings) => {
                         for (key, value) in &settings {
@@ -379,7 +382,7 @@ mod tests {
     fn a_later_layer_wins() {
         let mut layers = layers("[part]\nwait = '2s'\nsize_max = 2");
         layers.environment(
-            "part",
+            "part.listen",
             [("HUBBUB__PART__SIZE_MAX".to_owned(), "3".to_owned())].into_iter(),
         );
         layers.command_line("part.name=0123");
@@ -417,11 +420,14 @@ mod tests {
 
     #[test]
     fn older_names_go_on_working() {
-        let mut layers = layers("");
+        let mut layers = layers("[gateway]\nlisten = '0.0.0.0:8000'");
         let vars = [("PORT", "9000"), ("CHAT_SERVICE_URL", "http://chat:80/"), ("NATS_URL", "x")];
-        layers.environment("hubbub", vars.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
+        layers.environment(
+            "gateway.listen",
+            vars.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())),
+        );
         let printed = layers.print();
-        assert!(printed.contains("listen = \"127.0.0.1:9000\""), "{printed}");
+        assert!(printed.contains("listen = \"0.0.0.0:9000\""), "{printed}");
         assert!(printed.contains("\"http://chat:80\""), "{printed}");
         assert_eq!(layers.warnings().len(), 1);
     }

@@ -1,5 +1,7 @@
 //! Environment names of the older systems, which go on working.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
 use super::{Fault, Layer};
 
 /// What an older name sets: a key and its value in TOML.
@@ -8,15 +10,15 @@ type Setting = (String, String);
 /// Names that the older systems know and this version does not serve: read over with a warning.
 const UNSERVED: [&str; 5] = ["JWT_SECRET", "DATABASE_URL", "NATS_URL", "SMTP_HOST", "SMTP_PORT"];
 
-/// Translates the variable `name`; `None` when it is no older name. `process` is the name of the
-/// running binary: `PORT` means its own port.
+/// Translates the variable `name`; `None` when it is no older name. `listen` is the key of the
+/// running binary's own listener and where it listens so far, whose port `PORT` means.
 pub(super) fn translate(
-    process: &str,
+    listen: (&str, Option<SocketAddr>),
     name: &str,
     value: &str,
 ) -> Option<Result<Vec<Setting>, Fault>> {
     Some(match name {
-        "PORT" => port(process, value),
+        "PORT" => port(listen, value),
         "LOG_LEVEL" => Ok(vec![set("telemetry.level", &value.to_ascii_lowercase())]),
         "USER_SERVICE_URL" => url(name, value).map(|url| {
             let keys = format!("{url}/.well-known/jwks.json");
@@ -51,12 +53,12 @@ pub(super) fn is_unserved(name: &str) -> bool {
     UNSERVED.contains(&name)
 }
 
-fn port(process: &str, value: &str) -> Result<Vec<Setting>, Fault> {
-    let part = if process == "hubbub" { "gateway" } else { process };
-    match value.parse::<u16>() {
-        Ok(number) => Ok(vec![(format!("{part}.listen"), format!("\"127.0.0.1:{number}\""))]),
-        Err(_) => Err(fault("PORT", value, "expected a port number from 0 to 65535")),
-    }
+fn port((key, listen): (&str, Option<SocketAddr>), value: &str) -> Result<Vec<Setting>, Fault> {
+    let Ok(number) = value.parse() else {
+        return Err(fault("PORT", value, "expected a port number from 0 to 65535"));
+    };
+    let ip = listen.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |listen| listen.ip());
+    Ok(vec![set(key, &SocketAddr::new(ip, number).to_string())])
 }
 
 fn url(name: &str, value: &str) -> Result<String, Fault> {

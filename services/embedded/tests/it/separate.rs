@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::support::client::Client;
 use super::support::eventually;
-use super::support::hub::{Program, free_port, sibling};
+use super::support::hub::{Program, command, free_port, hubbub, sibling};
 
 #[tokio::test]
 async fn four_processes_without_a_broker_hold_a_conversation() {
@@ -99,4 +99,21 @@ async fn a_spoke_believes_no_header_that_names_a_caller() {
         // Through the gateway there is no such path at all.
         ada.api.post(path, &json!({})).await.is_problem("not-found", 404);
     }
+}
+
+#[tokio::test]
+async fn hubbub_uses_a_spoke_that_runs_elsewhere_and_starts_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut alone = Command::new(sibling("user"));
+    alone.arg("--data").arg(folder.path().join("elsewhere"));
+    alone.args(["--set", "user.listen=127.0.0.1:0", "--set", "user.passwords.blocklist=false"]);
+    let user = Program::start(alone, folder.path().join("user"));
+    let mut whole = command(&hubbub(), folder.path(), &[]);
+    whole.env("USER_SERVICE_URL", user.url("user"));
+    let hub = Program::start(whole, folder.path().join("hubbub"));
+    assert!(!hub.lines.contains_key("user"), "{:?}", hub.lines);
+    let ada = Client::new(hub.url("gateway")).register().await;
+    let room = ada.room(false).await;
+    ada.send(&room, "across processes").await.created();
+    assert_eq!(ada.history(&room).await.len(), 1);
 }
