@@ -12,7 +12,7 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::TrySendError;
 
@@ -216,6 +216,8 @@ impl Exchange<'_> {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(self.broken("it switched protocols without being asked"));
         }
+        // An intermediary speaks for itself (RFC 9112 section 2.3).
+        *response.version_mut() = Version::HTTP_11;
         let seen = head::inbound(response.headers_mut()).map_err(|cause| self.broken(cause))?;
         Ok((Found { response, seen }, source))
     }

@@ -122,6 +122,19 @@ async fn an_upstreams_own_error_passes_untouched() {
     assert_eq!(answer.field("proxy-status"), None);
 }
 
+#[tokio::test]
+async fn an_older_upstream_does_not_make_the_gateway_older() {
+    let upstream = Upstream::answering("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+    let gateway = gateway(upstream.address, &[]).await;
+    let mut caller = gateway.connect().await;
+    for _ in 0..2 {
+        caller.send("GET /open/a HTTP/1.1\r\nHost: hub\r\n\r\n").await;
+        let answer = caller.answer().await;
+        assert!(answer.head.starts_with("HTTP/1.1 200"), "{}", answer.head);
+        assert_eq!(answer.field("connection"), None);
+    }
+}
+
 /// Answers the first request of each connection and closes at the second, without a word, on the
 /// first connection; works on all others.
 async fn forgetful() -> Upstream {
