@@ -2,9 +2,11 @@
 //! every commit, on every connection.
 
 use std::borrow::Cow;
+use std::fs::{File, TryLockError};
 use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -41,13 +43,16 @@ pub struct Step {
     pub sql: &'static str,
 }
 
-/// A SQLite database: one connection that writes, a few that read.
+/// A SQLite database: one connection that writes, a few that read. It belongs to one process: two
+/// would not hear of what the other stores.
 #[derive(Debug, Clone)]
 pub struct Sqlite {
     /// One connection.
     pub writer: SqlitePool,
     /// A few, which cannot write.
     pub reader: SqlitePool,
+    /// Ours as long as this is open.
+    lock: Arc<File>,
 }
 
 impl Sqlite {
@@ -57,6 +62,7 @@ impl Sqlite {
             keys::make_folder(folder)?;
         }
         make_private(path)?;
+        let lock = Arc::new(lock(path)?);
         let fault = |source| StartError::Database { path: path.to_owned(), source };
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
@@ -74,7 +80,7 @@ impl Sqlite {
             .connect_with(options(path).read_only(true))
             .await
             .map_err(fault)?;
-        let database = Self { writer, reader };
+        let database = Self { writer, reader, lock };
         database.check_durability(path).await?;
         Ok(database)
     }
@@ -95,6 +101,8 @@ impl Sqlite {
     pub async fn close(&self) {
         self.reader.close().await;
         self.writer.close().await;
+        // What fails to be given back here is given back with the process.
+        self.lock.unlock().ok();
     }
 
     /// A database that would forget what it committed is not used at all.
@@ -174,6 +182,20 @@ fn make_private(path: &Path) -> Result<(), StartError> {
     let mut options = std::fs::OpenOptions::new();
     let made = options.create(true).append(true).mode(0o600).open(path);
     made.map(drop).map_err(|source| StartError::Path { path: path.to_owned(), source })
+}
+
+/// Takes the file beside the database that says whose it is; the system gives it back when the
+/// process ends, however it ends.
+fn lock(path: &Path) -> Result<File, StartError> {
+    let path = path.with_extension("lock");
+    let fault = |source| StartError::Path { path: path.clone(), source };
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.create(true).append(true).mode(0o600).open(&path).map_err(fault)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StartError::InUse { path }),
+        Err(TryLockError::Error(source)) => Err(fault(source)),
+    }
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {
@@ -256,6 +278,8 @@ mod tests {
             let rights = std::fs::metadata(folder.path().join(file)).unwrap().permissions();
             assert_eq!(rights.mode() & 0o777, 0o600, "{file}");
         }
+        let twice = Sqlite::open(&path, STEPS).await;
+        assert!(matches!(twice, Err(StartError::InUse { .. })), "{twice:?}");
         first.close().await;
         let second = Sqlite::open(&path, STEPS).await.unwrap();
         let row = sqlx::query("SELECT id FROM things").fetch_one(&second.reader).await.unwrap();

@@ -9,14 +9,18 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Faults;
+use crate::database::Sqlite;
 
 /// How long a cancelled task may take to notice.
 const CANCEL_WINDOW: Duration = Duration::from_millis(500);
+
+/// How long a database may take to close.
+const CLOSE_WINDOW: Duration = Duration::from_millis(500);
 
 /// A part's stop signals and its tasks. Every task of the part is spawned here, so that draining
 /// waits for it.
@@ -107,6 +111,7 @@ pub struct Running {
     /// What to tell whoever started it, in order: a label and a text.
     pub lines: Vec<(String, String)>,
     parts: Vec<Stop>,
+    databases: Vec<Sqlite>,
 }
 
 impl Running {
@@ -114,7 +119,14 @@ impl Running {
     #[must_use]
     pub fn new(name: &str, address: SocketAddr, stop: Stop) -> Self {
         let lines = vec![(name.to_owned(), format!("http://{address}"))];
-        Self { address, lines, parts: vec![stop] }
+        Self { address, lines, parts: vec![stop], databases: Vec::new() }
+    }
+
+    /// Closes `database` when everything has stopped, so that its file is whole by itself.
+    #[must_use]
+    pub fn keeping(mut self, database: Sqlite) -> Self {
+        self.databases.push(database);
+        self
     }
 
     /// Adds a line to what is told.
@@ -129,6 +141,7 @@ impl Running {
     pub fn then(mut self, other: Self) -> Self {
         self.lines.extend(other.lines);
         self.parts.extend(other.parts);
+        self.databases.extend(other.databases);
         self
     }
 
@@ -152,6 +165,10 @@ impl Running {
                 self.cut().await;
                 break;
             }
+        }
+        for database in &self.databases {
+            // What is not closed in time is whole all the same, together with its log.
+            timeout(CLOSE_WINDOW, database.close()).await.ok();
         }
         drained
     }
@@ -192,6 +209,12 @@ pub enum StartError {
     /// The configuration cannot be used.
     #[error("the configuration has faults:\n{0}")]
     Config(Faults),
+    /// Another process has the database open.
+    #[error("another process uses this data: {} is locked", path.display())]
+    InUse {
+        /// The lock's file.
+        path: PathBuf,
+    },
     /// The database cannot be used.
     #[error("cannot open the database {}: {source}", path.display())]
     Database {

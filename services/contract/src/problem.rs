@@ -147,7 +147,7 @@ pub struct Problem {
     /// What the caller can do about this very occurrence; absent when there is nothing to add.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// The path that was asked for.
+    /// The path that was asked for, as the part that answers was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
     /// The request's id, as in `X-Request-Id`.

@@ -75,11 +75,11 @@ pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
     stop.spawn(sweep(users.clone(), config.section.sweep_interval, stop.clone()));
     let api = Api::new(users, identity, config.section.trusted_proxies.clone());
     let health = Health::new("User Service", PROGRAM.version, deps.clock, stop.clone());
-    let health = health.with_database(database);
+    let health = health.with_database(database.clone());
     let (listen, limits) = (config.section.listen, &config.section.server);
     let address = serve::serve(listen, limits, api.routes(), health, &stop)?;
 
-    let running = Running::new("user", address, stop);
+    let running = Running::new("user", address, stop).keeping(database);
     Ok(match drawn_code {
         Some(code) => {
             running.line("set-up", format!("{code}  makes the first administrator; shown only now"))

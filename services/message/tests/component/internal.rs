@@ -134,7 +134,8 @@ async fn access_says_what_a_user_may_do() {
 
 #[tokio::test]
 async fn users_and_services_without_a_grant_are_refused() {
-    let (mut world, _) = started().await;
+    let (mut world, first) = started().await;
+    first.stop().await;
     for (grant, rest) in [
         ("batch", vec!["act-as", "heads", "log"]),
         ("heads", vec!["act-as", "batch", "log"]),
