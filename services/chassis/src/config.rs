@@ -7,13 +7,14 @@
 mod faults;
 mod layers;
 mod older;
+mod tree;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
 
 pub use faults::{Fault, Faults};
-pub use layers::{Layer, Layers, is_secret};
+pub use layers::{Layer, Layers};
 
 /// The defaults of every part.
 pub const DEFAULT: &str = include_str!("../../../config/default.toml");

@@ -7,14 +7,13 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
+use super::tree::{self, is_secret, join, lookup, lookup_mut, mask, remove};
 use super::{DEFAULT, Fault, Faults, older};
 
 /// Before every variable that sets a key: `HUBBUB__GATEWAY__LISTEN`.
 const PREFIX: &str = "HUBBUB__";
 /// Most faults of one section that are looked for.
 const FAULTS_MAX: usize = 64;
-/// Words in the last part of a key that holds a secret.
-const SECRET_WORDS: [&str; 3] = ["secret", "password", "setup_code"];
 
 /// Who wrote a key. Later ones win.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -237,18 +236,7 @@ impl Layers {
     }
 
     fn write(&mut self, key: &str, value: Value, origin: (Layer, Option<String>)) {
-        let mut segments: Vec<_> = key.split('.').collect();
-        let Some(last) = segments.pop() else { return };
-        let mut table = &mut self.whole;
-        for segment in segments {
-            let next = table.entry(segment).or_insert_with(|| Value::Table(Table::new()));
-            if !next.is_table() {
-                *next = Value::Table(Table::new());
-            }
-            let Value::Table(next) = next else { return };
-            table = next;
-        }
-        table.insert(last.to_owned(), value);
+        tree::put(&mut self.whole, key, value);
         self.origins.insert(key.to_owned(), origin);
     }
 
@@ -305,56 +293,6 @@ struct Step<'a> {
 impl Step<'_> {
     fn key(&self) -> String {
         if self.inner == "." { self.section.to_owned() } else { join(self.section, self.inner) }
-    }
-}
-
-/// Whether what stands at `key` must not be shown.
-#[must_use]
-pub fn is_secret(key: &str) -> bool {
-    let last = key.rsplit('.').next().unwrap_or(key);
-    SECRET_WORDS.iter().any(|word| last.contains(word))
-}
-
-fn join(path: &str, key: &str) -> String {
-    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
-}
-
-fn lookup<'a>(table: &'a Table, path: &str) -> Option<&'a Value> {
-    let (first, rest) = path.split_once('.').map_or((path, None), |(a, b)| (a, Some(b)));
-    let value = table.get(first)?;
-    match rest {
-        None => Some(value),
-        Some(rest) => lookup(value.as_table()?, rest),
-    }
-}
-
-fn lookup_mut<'a>(value: &'a mut Value, path: &str) -> Option<&'a mut Value> {
-    let (first, rest) = path.split_once('.').map_or((path, None), |(a, b)| (a, Some(b)));
-    let next = value.as_table_mut()?.get_mut(first)?;
-    match rest {
-        None => Some(next),
-        Some(rest) => lookup_mut(next, rest),
-    }
-}
-
-fn remove(value: &mut Value, path: &str) -> bool {
-    let (parent, key) = path.rsplit_once('.').map_or((None, path), |(a, b)| (Some(a), b));
-    let table = match parent {
-        None => Some(value),
-        Some(parent) => lookup_mut(value, parent),
-    };
-    table.and_then(Value::as_table_mut).is_some_and(|table| table.remove(key).is_some())
-}
-
-fn mask(table: &mut Table) {
-    for (key, value) in table.iter_mut() {
-        match value {
-            Value::Table(inner) => mask(inner),
-            Value::String(text) if text.is_empty() => {}
-            // A secret of digits alone is read as a number.
-            _ if is_secret(key) => *value = "***".into(),
-            _ => {}
-        }
     }
 }
 

@@ -1,0 +1,76 @@
+//! Places in a tree of TOML tables, named by keys with dots between levels.
+
+use toml::{Table, Value};
+
+/// Words in the last part of a key that holds a secret.
+const SECRET_WORDS: [&str; 3] = ["secret", "password", "setup_code"];
+
+/// Whether what stands at `key` must not be shown.
+pub(super) fn is_secret(key: &str) -> bool {
+    let last = key.rsplit('.').next().unwrap_or(key);
+    SECRET_WORDS.iter().any(|word| last.contains(word))
+}
+
+/// The key of `key` in the table at `path`.
+pub(super) fn join(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+/// What stands at `path`.
+pub(super) fn lookup<'a>(table: &'a Table, path: &str) -> Option<&'a Value> {
+    let (first, rest) = path.split_once('.').map_or((path, None), |(a, b)| (a, Some(b)));
+    let value = table.get(first)?;
+    match rest {
+        None => Some(value),
+        Some(rest) => lookup(value.as_table()?, rest),
+    }
+}
+
+/// What stands at `path`, to be changed.
+pub(super) fn lookup_mut<'a>(value: &'a mut Value, path: &str) -> Option<&'a mut Value> {
+    let (first, rest) = path.split_once('.').map_or((path, None), |(a, b)| (a, Some(b)));
+    let next = value.as_table_mut()?.get_mut(first)?;
+    match rest {
+        None => Some(next),
+        Some(rest) => lookup_mut(next, rest),
+    }
+}
+
+/// Puts `value` at `key`, with the tables that lead there; what is no table gives way.
+pub(super) fn put(whole: &mut Table, key: &str, value: Value) {
+    let mut segments: Vec<_> = key.split('.').collect();
+    let Some(last) = segments.pop() else { return };
+    let mut table = whole;
+    for segment in segments {
+        let next = table.entry(segment).or_insert_with(|| Value::Table(Table::new()));
+        if !next.is_table() {
+            *next = Value::Table(Table::new());
+        }
+        let Value::Table(next) = next else { return };
+        table = next;
+    }
+    table.insert(last.to_owned(), value);
+}
+
+/// Takes away what stands at `path`; says whether anything did.
+pub(super) fn remove(value: &mut Value, path: &str) -> bool {
+    let (parent, key) = path.rsplit_once('.').map_or((None, path), |(a, b)| (Some(a), b));
+    let table = match parent {
+        None => Some(value),
+        Some(parent) => lookup_mut(value, parent),
+    };
+    table.and_then(Value::as_table_mut).is_some_and(|table| table.remove(key).is_some())
+}
+
+/// Makes every secret unreadable.
+pub(super) fn mask(table: &mut Table) {
+    for (key, value) in table.iter_mut() {
+        match value {
+            Value::Table(inner) => mask(inner),
+            Value::String(text) if text.is_empty() => {}
+            // A secret of digits alone is read as a number.
+            _ if is_secret(key) => *value = "***".into(),
+            _ => {}
+        }
+    }
+}
