@@ -26,6 +26,8 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     /// Threads that serve requests; 0 is one for each core.
     pub threads: usize,
+    /// Whether plain HTTP/1.1 goes the lean way; else everything goes the general one.
+    pub lean_way: bool,
     /// How long callers are still let in after readiness has turned false.
     #[serde(with = "chassis::config::span")]
     pub drain_delay: Duration,
