@@ -9,9 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use chassis::tokens::KeySource;
 use chassis::{Clock, Random, Stop};
+use contract::Timestamp;
 use http::HeaderValue;
-use rand::rngs::StdRng;
-use rand::{Rng as _, SeedableRng as _};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -20,9 +19,12 @@ use crate::head::Scratch;
 use crate::health::Board;
 use crate::limits::Gauge;
 use crate::metrics::Counters;
+use crate::name::Names;
 use crate::pool::Pool;
 use crate::quota::Buckets;
+use crate::spares::Spares;
 use crate::wheel::{TICK, Ticks, Wheel};
+use crate::wire::Date;
 use crate::{access, auth};
 
 /// Size of the buffer through which a core reads, in bytes: a large body and its head in one go.
@@ -74,6 +76,8 @@ pub(crate) struct Core {
     pub pools: Vec<Rc<Pool>>,
     pub log: access::Batch,
     pub scratch: Scratch,
+    pub spares: Spares,
+    pub date: Date,
     /// What is read passes through here, never across a wait.
     pub buffer: RefCell<Box<[u8]>>,
     pub names: Names,
@@ -84,6 +88,8 @@ pub(crate) struct Core {
     pub via: HeaderValue,
     closing: Cell<bool>,
     over: Cell<bool>,
+    /// A moment by both clocks.
+    moment: Cell<(Instant, Timestamp)>,
     ticks: Cell<u64>,
     log_ticks: u64,
 }
@@ -114,6 +120,8 @@ impl Core {
                 .collect(),
             log: access::Batch::new(shared.log.clone(), &config.access_log),
             scratch: Scratch::default(),
+            spares: Spares::default(),
+            date: Date::default(),
             buffer: RefCell::new(vec![0; BUFFER_BYTES].into()),
             names: Names::new(&shared.random),
             in_flight: Gauge::new(share(limits.in_flight_max)),
@@ -122,6 +130,7 @@ impl Core {
             via: via.unwrap_or(HeaderValue::from_static("1.1 hubbub")),
             closing: Cell::new(false),
             over: Cell::new(false),
+            moment: Cell::new((Instant::now(), shared.clock.now())),
             ticks: Cell::new(0),
             log_ticks: Ticks::from(config.access_log.interval).count().max(1),
             shared: shared.clone(),
@@ -156,6 +165,7 @@ impl Core {
 
     /// What is done from time to time.
     pub(crate) fn tick(&self) {
+        self.moment.set((Instant::now(), self.shared.clock.now()));
         let tick = self.ticks.get().wrapping_add(1);
         self.ticks.set(tick);
         self.counters.connections.put(self.connections.now());
@@ -169,6 +179,13 @@ impl Core {
         }
     }
 
+    /// This moment by both clocks, for the price of one: the wall's clock is looked at every tick.
+    pub(crate) fn moment(&self) -> (Instant, Timestamp) {
+        let now = Instant::now();
+        let (then, at) = self.moment.get();
+        (now, at.plus(now.saturating_duration_since(then)))
+    }
+
     /// How long the gateway has been there.
     pub(crate) fn age(&self) -> Duration {
         self.shared.started.elapsed()
@@ -178,60 +195,5 @@ impl Core {
     pub(crate) fn spread(&self, window: Duration) -> Ticks {
         let ticks = u64::try_from(window.as_millis() / TICK.as_millis()).unwrap_or(0);
         Ticks::new(self.shared.random.below(ticks.saturating_add(1)))
-    }
-}
-
-/// Makes names for requests.
-#[derive(Debug)]
-pub(crate) struct Names(RefCell<StdRng>);
-
-/// What a request is called.
-#[derive(Debug, Clone)]
-pub(crate) struct Name {
-    pub request_id: HeaderValue,
-    pub traceparent: HeaderValue,
-}
-
-impl Names {
-    fn new(random: &Random) -> Self {
-        Self(RefCell::new(StdRng::from_seed(random.bytes())))
-    }
-
-    /// A request id, which is also the trace's (W3C Trace Context section 3.2).
-    pub(crate) fn make(&self) -> Name {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut random = [0; 24];
-        self.0.borrow_mut().fill_bytes(&mut random);
-        let mut text = Vec::with_capacity(55);
-        text.extend_from_slice(b"00-");
-        for (place, byte) in random.iter().enumerate() {
-            if place == 16 {
-                text.push(b'-');
-            }
-            text.extend([byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)]));
-        }
-        text.extend_from_slice(b"-01");
-        // One allocation holds both.
-        let text = Bytes::from(text);
-        let value = |text: Bytes| {
-            HeaderValue::from_maybe_shared(text).unwrap_or(HeaderValue::from_static("none"))
-        };
-        Name { request_id: value(text.slice(3..35)), traceparent: value(text) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_made_name_fits_its_fields_and_is_made_once() {
-        let names = Names::new(&Random::seeded(1));
-        let (one, two) = (names.make(), names.make());
-        let id = one.request_id.to_str().unwrap();
-        let trace = one.traceparent.to_str().unwrap();
-        assert_eq!((id.len(), trace.len()), (32, 55));
-        assert!(trace.starts_with(&format!("00-{id}-")) && trace.ends_with("-01"), "{trace}");
-        assert_ne!(one.request_id, two.request_id);
     }
 }

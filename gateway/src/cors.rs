@@ -5,21 +5,11 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderValue};
 use serde::Deserialize;
 
-use crate::head::{Head, Seen, Version};
+use crate::head::{Head, Seen, Sink, Version};
 use crate::route::SERVED;
-
-/// Fields of an upstream that are not believed.
-const REPLACED: [HeaderName; 6] = [
-    header::ACCESS_CONTROL_ALLOW_ORIGIN,
-    header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
-    header::ACCESS_CONTROL_ALLOW_HEADERS,
-    header::ACCESS_CONTROL_ALLOW_METHODS,
-    header::ACCESS_CONTROL_EXPOSE_HEADERS,
-    header::ACCESS_CONTROL_MAX_AGE,
-];
 
 /// `[gateway.cors]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -110,26 +100,19 @@ impl Cors {
         headers.append(header::VARY, asked);
     }
 
-    /// Makes an answer readable to a page of `origin`, and to no other. `seen` tells whether the
-    /// answer has fields of this kind already.
-    pub(crate) fn decorate(&self, origin: &Origin, seen: Seen, headers: &mut HeaderMap) {
-        if seen.has(Seen::CORS) {
-            for name in &REPLACED {
-                headers.remove(name);
-            }
-        }
+    /// Makes an answer readable to a page of `origin`, and to no other.
+    pub(crate) fn decorate(&self, origin: &Origin, out: &mut impl Sink) {
         if self.origins.is_empty() {
             return;
         }
-        headers.append(header::VARY, HeaderValue::from_static("Origin"));
+        out.put("vary", b"Origin");
         let Origin::Allowed(origin) = origin else { return };
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        out.put("access-control-allow-origin", origin.as_bytes());
         if self.credentials {
-            let yes = HeaderValue::from_static("true");
-            headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, yes);
+            out.put("access-control-allow-credentials", b"true");
         }
         if let Some(exposed) = &self.exposed {
-            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed.clone());
+            out.put("access-control-expose-headers", exposed.as_bytes());
         }
     }
 }
@@ -174,16 +157,5 @@ mod tests {
         assert!(both_ways(preflight, Cors::is_preflight));
         let plain = "OPTIONS /x HTTP/1.1\r\nHost: a\r\nOrigin: http://b\r\n\r\n";
         assert!(!both_ways(plain, Cors::is_preflight));
-    }
-
-    #[test]
-    fn what_the_upstream_says_is_replaced() {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-        let mut seen = Seen::default();
-        headers.keys().for_each(|name| seen.note(name.as_str()));
-        cors().decorate(&Origin::Foreign, seen, &mut headers);
-        assert!(!headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN));
-        assert_eq!(headers[header::VARY], "Origin");
     }
 }

@@ -1,5 +1,5 @@
 //! The head of a request as every door sees it: borrowed, and nobody's type but ours, so that the
-//! doors need not know whether a library or our own parser read it.
+//! doors need not know whether a library or our own parser read it; and where a new head is written.
 
 use std::cell::Cell;
 use std::{fmt, mem};
@@ -19,6 +19,8 @@ pub(crate) enum Version {
 pub(crate) struct Field<'a> {
     pub name: &'a str,
     pub value: &'a [u8],
+    /// What some door has to know of it; nothing for most.
+    pub kind: Seen,
 }
 
 /// A request's head.
@@ -52,20 +54,23 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// The head that `request` has after a complete parse; `None` before.
-    pub(crate) fn of_raw<'b: 'a>(
-        request: &httparse::Request<'_, 'b>,
+    /// The head of a request that our own parser has read: its method, its target and the minor
+    /// number of its version.
+    pub(crate) fn of_raw(
+        method: &'a str,
+        target: &'a str,
+        version: u8,
         fields: &'a Fields<'_>,
-    ) -> Option<Self> {
-        let (authority, target) = split_target(request.path?);
-        Some(Self {
-            method: request.method?,
+    ) -> Self {
+        let (authority, target) = split_target(target);
+        Self {
+            method,
             target,
             authority,
-            version: if request.version? == 0 { Version::Http10 } else { Version::Http11 },
+            version: if version == 0 { Version::Http10 } else { Version::Http11 },
             fields: &fields.list,
             seen: fields.seen,
-        })
+        }
     }
 
     /// The first field called `name`, which is given in lower case.
@@ -129,19 +134,29 @@ impl Seen {
     pub(crate) const TRANSFER_ENCODING: Self = Self(1 << 12);
     pub(crate) const CORS: Self = Self(1 << 13);
     pub(crate) const REQUEST_ID: Self = Self(1 << 14);
-    pub(crate) const TRACE: Self = Self(1 << 15);
+    pub(crate) const TRACE_PARENT: Self = Self(1 << 15);
+    pub(crate) const TRACE_STATE: Self = Self(1 << 16);
+    pub(crate) const HOST: Self = Self(1 << 17);
+    pub(crate) const DATE: Self = Self(1 << 18);
+    pub(crate) const CACHE_CONTROL: Self = Self(1 << 19);
 
     /// Whether all of `other` is there.
     pub(crate) const fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// Takes the field `name` in.
-    pub(crate) fn note(&mut self, name: &str) {
-        self.0 |= Self::of(name).0;
+    /// Whether something of `other` is there.
+    pub(crate) const fn has_any(self, other: Self) -> bool {
+        self.0 & other.0 != 0
     }
 
-    fn of(name: &str) -> Self {
+    /// What is in either.
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// What the field `name` is, by its name in any case.
+    pub(crate) fn of(name: &str) -> Self {
         let is = |known: &str| name.eq_ignore_ascii_case(known);
         let starts = |known: &str| {
             name.get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known))
@@ -149,6 +164,8 @@ impl Seen {
         let plain = match name.len() {
             2 if is("te") => Self::HOP,
             3 if is("via") => Self::VIA,
+            4 if is("host") => Self::HOST,
+            4 if is("date") => Self::DATE,
             6 if is("origin") => Self::ORIGIN,
             6 if is("expect") => Self::EXPECT,
             7 if is("upgrade") => Self::UPGRADE,
@@ -158,12 +175,13 @@ impl Seen {
             9 if is("x-api-key") => Self::API_KEY,
             10 if is("connection") => Self::CONNECTION,
             10 if is("keep-alive") => Self::HOP,
-            10 if is("tracestate") => Self::TRACE,
-            11 if is("traceparent") => Self::TRACE,
+            10 if is("tracestate") => Self::TRACE_STATE,
+            11 if is("traceparent") => Self::TRACE_PARENT,
             11 if is("x-user-name") => Self::IDENTITY,
             12 if is("x-user-roles") || is("x-session-id") => Self::IDENTITY,
             12 if is("x-request-id") => Self::REQUEST_ID,
             13 if is("authorization") => Self::AUTHORIZATION,
+            13 if is("cache-control") => Self::CACHE_CONTROL,
             14 if is("content-length") => Self::CONTENT_LENGTH,
             14 if is("http2-settings") => Self::HOP,
             16 if is("proxy-connection") => Self::HOP,
@@ -180,6 +198,9 @@ impl Seen {
 /// Room for field lists, kept per core so that a request allocates none.
 #[derive(Default)]
 pub(crate) struct Scratch(Cell<Vec<Field<'static>>>);
+
+/// What room is made of.
+const NOTHING: Field<'_> = Field { name: "", value: b"", kind: Seen(0) };
 
 /// The fields of one head; gives its room back when it is dropped.
 #[derive(Debug)]
@@ -200,7 +221,7 @@ impl Scratch {
     pub(crate) fn fields<'a>(&'a self, headers: &'a HeaderMap) -> Fields<'a> {
         let mut fields = self.empty();
         for (name, value) in headers {
-            fields.push(Field { name: name.as_str(), value: value.as_bytes() });
+            fields.push(name.as_str(), value.as_bytes());
         }
         fields
     }
@@ -209,7 +230,7 @@ impl Scratch {
     pub(crate) fn raw_fields<'a>(&'a self, headers: &[httparse::Header<'a>]) -> Fields<'a> {
         let mut fields = self.empty();
         for header in headers {
-            fields.push(Field { name: header.name, value: header.value });
+            fields.push(header.name, header.value);
         }
         fields
     }
@@ -220,9 +241,45 @@ impl Scratch {
 }
 
 impl<'a> Fields<'a> {
-    fn push(&mut self, field: Field<'a>) {
-        self.seen.note(field.name);
-        self.list.push(field);
+    /// Each field, in the order in which they came.
+    pub(crate) fn list(&self) -> &[Field<'a>] {
+        &self.list
+    }
+
+    /// Which of those that some door asks for are there.
+    pub(crate) const fn seen(&self) -> Seen {
+        self.seen
+    }
+
+    fn push(&mut self, name: &'a str, value: &'a [u8]) {
+        let kind = Seen::of(name);
+        self.seen = self.seen.and(kind);
+        self.list.push(Field { name, value, kind });
+    }
+}
+
+/// Where the fields of a new head go: into bytes on the lean way, into a library's map on the
+/// general one. Names and values come from heads that were parsed, or are our own.
+pub(crate) trait Sink {
+    /// Adds a line.
+    fn put(&mut self, name: &str, value: &[u8]);
+}
+
+impl Sink for Vec<u8> {
+    fn put(&mut self, name: &str, value: &[u8]) {
+        self.extend_from_slice(name.as_bytes());
+        self.extend_from_slice(b": ");
+        self.extend_from_slice(value);
+        self.extend_from_slice(b"\r\n");
+    }
+}
+
+impl Sink for HeaderMap {
+    fn put(&mut self, name: &str, value: &[u8]) {
+        let name = http::HeaderName::from_bytes(name.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, http::HeaderValue::from_bytes(value)) {
+            self.append(name, value);
+        }
     }
 }
 
@@ -231,7 +288,7 @@ impl Drop for Fields<'_> {
         let mut list = mem::take(&mut self.list);
         list.clear();
         // Collecting in place keeps the room and forgets the lifetime; there is nothing to map.
-        self.home.0.set(list.into_iter().map(|_| Field { name: "", value: b"" }).collect());
+        self.home.0.set(list.into_iter().map(|_| NOTHING).collect());
     }
 }
 
@@ -256,7 +313,8 @@ pub(crate) mod tests {
             door(&Head::of_hyper(&parts, &fields))
         };
         let fields = scratch.raw_fields(request.headers);
-        let verdict = door(&Head::of_raw(&request, &fields).expect("complete"));
+        let (method, target) = (request.method.unwrap(), request.path.unwrap());
+        let verdict = door(&Head::of_raw(method, target, request.version.unwrap(), &fields));
         assert_eq!(verdict, hyper, "raw and hyper differ over {raw:?}");
         verdict
     }

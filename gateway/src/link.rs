@@ -9,7 +9,7 @@ use std::task::Waker;
 use http::HeaderValue;
 
 use crate::core::Core;
-use crate::forward::Tunnel;
+use crate::general::Tunnel;
 use crate::refusal::Refusal;
 use crate::wheel::Timer;
 

@@ -1,35 +1,23 @@
 //! Where callers come in: a listener per core, connections within bounds, and their end.
 
-mod chunks;
-mod gate;
-
-use std::convert::Infallible;
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
 use chassis::StartError;
-use chassis::linger::{LINGER_BYTES_MAX, LINGER_WINDOW};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
-use tokio::time::timeout;
 
 use crate::core::{Core, Shared};
-use crate::corridor;
-use crate::link::{Link, Stage};
+use crate::farewell::refuse;
+use crate::link::Link;
 use crate::metrics::Counters;
-use crate::refusal::{Refusal, as_bytes};
-use gate::Gate;
+use crate::refusal::Refusal;
+use crate::{general, lean};
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 4096;
@@ -37,9 +25,6 @@ const BACKLOG: i32 = 4096;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Most connections beyond the limit that are told so at a time; the others are just closed.
 const TOLD_MAX: usize = 64;
-/// Most bytes that hyper holds of one caller: more than the gate lets a head have.
-const HTTP_BUFFER_BYTES: usize = 128 * 1024;
-
 /// Binds one listener per core to `address`; they share the connections that come in.
 pub(crate) fn bind(
     address: SocketAddr,
@@ -153,7 +138,7 @@ async fn accept_until_drain(core: &Rc<Core>, listener: TcpListener) {
         if let Some(permit) = core.connections.enter() {
             let link = Link::new(core.clone(), peer.ip());
             core.tasks.spawn_local(async move {
-                connection(link, stream).await;
+                serve(link, stream).await;
                 drop(permit);
             });
             continue;
@@ -169,82 +154,17 @@ async fn accept_until_drain(core: &Rc<Core>, listener: TcpListener) {
     }
 }
 
-/// How a connection ended.
-enum End {
-    /// By the rules of HTTP, or by the caller.
-    Over,
-    /// It made no progress.
-    Late,
-}
-
-/// The life of a caller's connection.
-async fn connection(link: Rc<Link>, stream: TcpStream) {
-    let gate = Gate::new(stream, link.clone());
-    let service = service_fn(|request| {
-        let link = link.clone();
-        async move { Ok::<_, Infallible>(corridor::answer(link, request).await) }
-    });
-    let mut http = http1::Builder::new()
-        .max_buf_size(HTTP_BUFFER_BYTES)
-        .header_read_timeout(None)
-        .serve_connection(gate, service);
-    let mut is_told = false;
-    let end = poll_fn(|cx| {
-        if link.core.is_closing() && !is_told {
-            is_told = true;
-            Pin::new(&mut http).graceful_shutdown();
+/// The life of a caller's connection: the lean way as long as it does, the general one from the
+/// first request that it does not do for.
+async fn serve(link: Rc<Link>, stream: TcpStream) {
+    let (stream, kept) = if link.core.shared.config.lean_way {
+        match lean::serve(&link, stream).await {
+            Some(rest) => rest,
+            None => return,
         }
-        if link.timer.poll(cx).is_ready() {
-            return Poll::Ready(End::Late);
-        }
-        // What went wrong on a caller's connection is the caller's business.
-        Pin::new(&mut http).poll(cx).map(|_| End::Over)
-    });
-    let end = end.await;
-    let gate = http.into_parts().io;
-    if gate.is_stalled() {
-        // Whatever is said now would stand in the middle of an answer that is not out yet.
-        return;
-    }
-    let (mut stream, ahead) = gate.into_parts();
-    // Ends are rare and large: kept out of the room that every connection takes.
-    if let Some(tunnel) = link.take_tunnel() {
-        return Box::pin(tunnel.run(&link, stream, ahead)).await;
-    }
-    match (end, link.stage()) {
-        (End::Over, Stage::Serving) | (End::Late, Stage::Serving | Stage::Idle) => {}
-        (End::Late, Stage::Head) => Box::pin(refuse(&link, stream, &Refusal::Slow)).await,
-        (End::Over, Stage::Idle) if link.is_broken() => Box::pin(linger(stream)).await,
-        (End::Over, Stage::Head) if let Some(refusal) = link.take_fault() => {
-            Box::pin(refuse(&link, stream, &refusal)).await;
-        }
-        // The peer may be gone already.
-        (End::Over, Stage::Head | Stage::Idle) => drop(stream.shutdown().await.ok()),
-    }
-}
-
-/// Tells a caller that never got as far as the corridor why.
-async fn refuse(link: &Link, mut stream: TcpStream, refusal: &Refusal) {
-    let answer = as_bytes(&corridor::refuse_at_the_gate(link, refusal));
-    // A caller that does not take its answer in this time is left alone.
-    if let Ok(Ok(())) = timeout(LINGER_WINDOW, stream.write_all(&answer)).await {
-        linger(stream).await;
-    }
-}
-
-/// Ends a connection on which more may come, within bounds, so that the last answer is read.
-async fn linger(mut stream: TcpStream) {
-    let read = async {
-        let (mut part, mut read) = ([0; 4096], 0_u64);
-        stream.shutdown().await?;
-        while read <= LINGER_BYTES_MAX {
-            match stream.read(&mut part).await? {
-                0 => break,
-                more => read += more as u64,
-            }
-        }
-        Ok::<_, io::Error>(())
+    } else {
+        (stream, Vec::new())
     };
-    // The peer may be gone already.
-    timeout(LINGER_WINDOW, read).await.ok();
+    // Large, and rare: kept out of the room that every connection takes.
+    Box::pin(general::serve(link, stream, kept)).await;
 }

@@ -59,6 +59,8 @@ pub(crate) struct Counters {
     pub tunnels: Count,
     pub tunnels_opened: Count,
     pub log_lines_lost: Count,
+    pub lean_requests: Count,
+    pub general_requests: Count,
 }
 
 #[derive(Debug, Default)]
@@ -91,6 +93,8 @@ impl Counters {
             tunnels: Count::default(),
             tunnels_opened: Count::default(),
             log_lines_lost: Count::default(),
+            lean_requests: Count::default(),
+            general_requests: Count::default(),
         }
     }
 

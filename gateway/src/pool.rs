@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Target;
-use crate::forward::Upload;
+use crate::general::Upload;
 use crate::wheel::{Ticks, Wheel};
 
 /// How long an address that was connected to is believed.

@@ -128,10 +128,9 @@ pub(crate) enum Matcher {
 }
 
 impl Forward {
-    /// What `path`, which `matcher` took, is called by the upstream; `None` when it stays as it came.
-    pub(crate) fn target(&self, matcher: &Matcher, path: &Path<'_>) -> Option<String> {
+    /// Writes what `path`, which `matcher` took, is called by the upstream, with its query.
+    pub(crate) fn write_target(&self, matcher: &Matcher, path: &Path<'_>, out: &mut Vec<u8>) {
         let (kept, rest) = match (&self.rewrite, matcher) {
-            (None, _) if path.is_as_it_came() => return None,
             (None, _) => (&*path.path, ""),
             (Some(rewrite), Matcher::Exact(_)) => (&**rewrite, ""),
             (Some(rewrite), Matcher::Prefix(prefix)) => {
@@ -140,18 +139,15 @@ impl Forward {
         };
         // A rewrite to the root leaves the slash to what follows.
         let kept = if rest.starts_with('/') { kept.trim_end_matches('/') } else { kept };
-        let query = path.query.map_or(0, |query| query.len() + 1);
-        let mut target = String::with_capacity(kept.len() + rest.len() + query + 1);
-        target.push_str(kept);
-        target.push_str(rest);
-        if target.is_empty() {
-            target.push('/');
+        out.extend_from_slice(kept.as_bytes());
+        out.extend_from_slice(rest.as_bytes());
+        if kept.is_empty() && rest.is_empty() {
+            out.push(b'/');
         }
         if let Some(query) = path.query {
-            target.push('?');
-            target.push_str(query);
+            out.push(b'?');
+            out.extend_from_slice(query.as_bytes());
         }
-        Some(target)
     }
 }
 
@@ -240,7 +236,9 @@ mod tests {
             websocket: false,
         };
         let path = Path::canonical(target).unwrap();
-        forward.target(matcher, &path).unwrap_or(target.to_owned())
+        let mut out = Vec::new();
+        forward.write_target(matcher, &path, &mut out);
+        String::from_utf8(out).unwrap()
     }
 
     #[test]

@@ -34,11 +34,6 @@ impl<'a> Path<'a> {
         let decoded = decode_unreserved(path)?;
         Ok(Self { path: Cow::Owned(remove_dots(&decoded)?), query })
     }
-
-    /// Whether it came in canonical form.
-    pub(crate) const fn is_as_it_came(&self) -> bool {
-        matches!(self.path, Cow::Borrowed(_))
-    }
 }
 
 /// Whether nothing in `path` needs a second look.

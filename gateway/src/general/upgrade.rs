@@ -17,7 +17,9 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
-use super::{Exchange, Found, Source, Upload, head};
+use super::body::Upload;
+use super::forward::{Exchange, Failure, Found};
+use super::reply::Becomes;
 use crate::cors::Origin;
 use crate::head::{Head, Seen};
 use crate::link::Link;
@@ -68,13 +70,13 @@ fn accept(key: &[u8]) -> String {
 pub(super) async fn open(
     exchange: &Exchange<'_>,
     request: Request<Upload>,
-) -> Result<(Found, Source), Refusal> {
+) -> Result<Found, Refusal> {
     let link = exchange.link;
     exchange.counts.opened.add(1);
     let connected = exchange.pool.connect().await;
     let (mut sender, mut connection) = connected.map_err(|error| exchange.unreachable(&error))?;
     let broken = |error: &hyper::Error| exchange.broken(&chassis::refuse::chain(error));
-    link.deadline.set(Ticks::from(exchange.order.forward.response_timeout));
+    link.deadline.set(exchange.job.wait());
     let mut is_over = false;
     let answer = {
         let mut sent = pin!(sender.send_request(request));
@@ -90,25 +92,25 @@ pub(super) async fn open(
             }))
             .await
     };
-    let answer = answer.ok_or_else(|| exchange.refusal(super::Failure::Late))?;
+    let answer = answer.ok_or_else(|| exchange.refusal(Failure::Late))?;
     let response = answer.map_err(|error| broken(&error))?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let connection = Connection::drive(sender, connection, &link.core.tasks);
         return exchange.accept(response, Some(connection));
     }
     link.deadline.clear();
-    let response = switched(response, exchange)?;
+    check(&response, exchange)?;
     if !is_over {
         poll_fn(|cx| connection.poll_without_shutdown(cx)).await.map_err(|error| broken(&error))?;
     }
     let parts = connection.into_parts();
     link.put_tunnel(Tunnel { upstream: parts.io.into_inner(), early: parts.read_buf.to_vec() });
-    Ok((response, None))
+    Ok((response, None, Becomes::Socket))
 }
 
-/// The 101 as the caller gets it, if it is the one that was asked for.
-fn switched(mut response: Response<Incoming>, exchange: &Exchange<'_>) -> Result<Found, Refusal> {
-    let headers = response.headers_mut();
+/// Whether the 101 is the one that was asked for.
+fn check(response: &Response<Incoming>, exchange: &Exchange<'_>) -> Result<(), Refusal> {
+    let headers = response.headers();
     let says = |name: header::HeaderName, word: &str| {
         let mut values = headers.get_all(name).iter();
         values.any(|value| {
@@ -117,17 +119,11 @@ fn switched(mut response: Response<Incoming>, exchange: &Exchange<'_>) -> Result
         })
     };
     let accept = headers.get(header::SEC_WEBSOCKET_ACCEPT);
-    let wanted = exchange.order.handshake.as_ref().map(|handshake| handshake.accept.as_bytes());
+    let wanted = exchange.job.handshake.as_ref().map(|handshake| handshake.accept.as_bytes());
     let matches = says(header::UPGRADE, "websocket")
         && says(header::CONNECTION, "upgrade")
         && accept.map(HeaderValue::as_bytes) == wanted;
-    if !matches {
-        return Err(exchange.broken("its 101 does not match what was asked for"));
-    }
-    let seen = head::inbound(headers).map_err(|cause| exchange.broken(cause))?;
-    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    Ok(Found { response, seen })
+    matches.then_some(()).ok_or_else(|| exchange.broken("its 101 does not match what was asked for"))
 }
 
 /// The upstream's end of a connection that has left HTTP.

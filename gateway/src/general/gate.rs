@@ -3,7 +3,6 @@
 //! read over (a `Content-Length` beside a `Transfer-Encoding`, bare line feeds) is refused here.
 
 use std::io;
-use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -12,16 +11,13 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::chunks::{Broken, Chunks};
-use crate::head::Head;
-use crate::limits::{self, Framing};
+use crate::limits::Framing;
 use crate::link::{Link, Stage};
 use crate::refusal::Refusal;
+use crate::wire::{self, Broken, Chunks};
 
 /// Most bytes that are kept of what a caller sends before it was answered.
 const AHEAD_BYTES_MAX: usize = 16 * 1024;
-/// Most field lines that are parsed, whatever the configuration allows.
-const FIELDS_MAX: usize = 128;
 
 /// What may pass next.
 #[derive(Debug)]
@@ -51,8 +47,9 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    pub(super) const fn new(stream: TcpStream, link: Rc<Link>) -> Self {
-        Self { stream, link, pass: Pass::Head, kept: Vec::new(), judged: 0, stalled: false }
+    /// A gate before `stream`, of which `kept` was read already.
+    pub(super) const fn new(stream: TcpStream, kept: Vec<u8>, link: Rc<Link>) -> Self {
+        Self { stream, link, pass: Pass::Head, kept, judged: 0, stalled: false }
     }
 
     /// Whether the caller does not take what hyper still has to write.
@@ -132,7 +129,7 @@ impl Gate {
         if judged > 0 && self.kept.len() <= self.link.core.plan.limits.head_bytes_max {
             // A head that comes byte by byte is not parsed again for each of them.
             let news = self.kept.get(judged.saturating_sub(3)..).unwrap_or_default();
-            if !ends_a_head(news) {
+            if !wire::ends_a_head(news) {
                 return false;
             }
         }
@@ -198,69 +195,15 @@ impl Gate {
     }
 }
 
-/// Whether an empty line stands in `bytes`.
-fn ends_a_head(bytes: &[u8]) -> bool {
-    bytes.windows(2).any(|pair| pair == b"\n\n") || bytes.windows(3).any(|end| end == b"\n\r\n")
-}
-
 /// What the head at the beginning of `bytes` lets pass; `None` while it is not whole.
 fn judge(bytes: &[u8], link: &Link) -> Result<Option<Pass>, Refusal> {
-    let core = &link.core;
-    let limits = &core.plan.limits;
-    let mut slots = [const { MaybeUninit::uninit() }; FIELDS_MAX];
-    let mut request = httparse::Request::new(&mut []);
-    let parsed = request.parse_with_uninit_headers(bytes, &mut slots);
-    let length = match parsed {
-        Ok(httparse::Status::Complete(length)) if length <= limits.head_bytes_max => length,
-        Ok(httparse::Status::Partial) if bytes.len() <= limits.head_bytes_max => return Ok(None),
-        Ok(_) if is_target_too_long(bytes, limits.uri_bytes_max) => {
-            return Err(Refusal::UriTooLong { max: limits.uri_bytes_max });
-        }
-        Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(limits::too_large(limits)),
-        Err(error) => return Err(Refusal::Malformed(broken(error))),
-    };
-    if has_bare_line_feed(bytes.get(..length).unwrap_or_default()) {
-        return Err(Refusal::Malformed("Lines have to end in CR LF."));
-    }
-    let fields = core.scratch.raw_fields(request.headers);
-    let head = Head::of_raw(&request, &fields).ok_or(Refusal::Malformed("The head is broken."))?;
-    limits::sizes(&head, limits)?;
-    limits::target(head.method, request.path.unwrap_or_default())?;
-    let length = length as u64;
-    Ok(Some(match limits::framing(&head)? {
+    let Some(head) = wire::request(bytes, &link.core)? else { return Ok(None) };
+    let length = head.length as u64;
+    Ok(Some(match head.framing {
         Framing::Empty => Pass::Bytes(length),
         Framing::Length(body) => Pass::Bytes(length.saturating_add(body)),
         Framing::Chunked => Pass::Chunked(length, Chunks::new()),
     }))
-}
-
-/// Whether it is the target that makes the head too long.
-fn is_target_too_long(bytes: &[u8], max: usize) -> bool {
-    let line = bytes.iter().position(|b| *b == b'\n').unwrap_or(bytes.len());
-    bytes
-        .get(..line)
-        .unwrap_or_default()
-        .split(|b| *b == b' ')
-        .nth(1)
-        .is_some_and(|t| t.len() > max)
-}
-
-const fn broken(error: httparse::Error) -> &'static str {
-    match error {
-        httparse::Error::HeaderName => "A field's name is broken.",
-        httparse::Error::HeaderValue => "A field's value is broken.",
-        httparse::Error::NewLine => "Lines have to end in CR LF.",
-        httparse::Error::Token => "The request line is broken.",
-        httparse::Error::Version => "Only HTTP/1.0 and HTTP/1.1 are spoken here.",
-        httparse::Error::Status | httparse::Error::TooManyHeaders => "The head is broken.",
-    }
-}
-
-/// Goes over every byte without a branch, which the compiler turns into wide steps.
-fn has_bare_line_feed(head: &[u8]) -> bool {
-    let pairs = head.iter().zip(head.get(1..).unwrap_or_default());
-    let bare = pairs.map(|(before, byte)| u8::from(*byte == b'\n') & u8::from(*before != b'\r'));
-    head.first() == Some(&b'\n') || bare.fold(0, |all, one| all | one) != 0
 }
 
 /// How many of `bytes` may pass; what may pass next moves on by as many. Nothing of the part of a
@@ -390,18 +333,5 @@ mod tests {
     fn nothing_of_a_broken_part_passes_but_its_head_does() {
         let mut pass = Pass::Chunked(2, Chunks::new());
         assert_eq!(advance(&mut pass, b"\r\nzz\r\n"), (2, Err(Broken)));
-    }
-
-    #[test]
-    fn a_bare_line_feed_is_seen_wherever_it_stands() {
-        for (head, bare) in [
-            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", false),
-            ("GET / HTTP/1.1\nHost: a\r\n\r\n", true),
-            ("GET / HTTP/1.1\r\nHost: a\n\r\n", true),
-            ("GET / HTTP/1.1\r\nHost: a\r\n\n", true),
-            ("\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", true),
-        ] {
-            assert_eq!(has_bare_line_feed(head.as_bytes()), bare, "{head:?}");
-        }
     }
 }

@@ -1,117 +1,141 @@
 //! Sends a request to its upstream and brings the answer back, streaming both ways; sends it twice
 //! only when that is provably safe.
 
-mod body;
-mod head;
-mod upgrade;
-
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-use bytes::Bytes;
-use http::request::Parts;
-use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http::header::{self, HeaderMap};
+use http::uri::PathAndQuery;
+use http::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::TrySendError;
 
-pub(crate) use body::{Download, Error as BodyError, Expects, Upload};
-pub(crate) use head::comes_back;
-pub(crate) use upgrade::{Handshake, Tunnel, handshake};
-
-use crate::auth::Caller;
-use crate::core::Name;
-use crate::head::Seen;
+use super::body::{Download, Upload};
+use super::reply::{Answer, Becomes, Content};
+use super::upgrade::{self, Handshake};
+use crate::config::Target;
+use crate::corridor::Order;
+use crate::head::Head;
 use crate::limits::Permit;
 use crate::link::Link;
 use crate::metrics::PerUpstream;
 use crate::pool::{Connection, Pool};
 use crate::refusal::Refusal;
-use crate::reply::{Answer, Content};
-use crate::route::{Forward, Method};
+use crate::rewrite::{self, Audience, Maker};
+use crate::route::Forward;
+use crate::visit::Visit;
 use crate::wheel::Ticks;
 
-/// What the doors have made of a request.
+/// What is left of an order when its request has been written.
 #[derive(Debug)]
-pub(crate) struct Order<'a> {
-    pub forward: &'a Forward,
-    pub method: Method,
-    /// Path and query for the upstream; `None` when they are as they came.
-    pub target: Option<Bytes>,
-    /// Of an absolute target.
-    pub authority: Option<HeaderValue>,
-    /// The fields that are there.
-    pub seen: Seen,
-    pub caller: Option<Rc<Caller>>,
-    pub name: Name,
-    pub permit: Permit,
+pub(super) struct Job<'p> {
+    forward: &'p Forward,
+    target: &'p Target,
+    method: crate::route::Method,
+    body_bytes_max: u64,
+    audience: Audience,
+    permit: Permit,
     /// What the caller wants to become of the connection.
     pub handshake: Option<Handshake>,
 }
 
+impl<'p> Job<'p> {
+    pub(super) fn new(order: Order<'p, '_>) -> Self {
+        Self {
+            forward: order.forward,
+            target: order.target,
+            method: order.method,
+            body_bytes_max: order.route.body_bytes_max,
+            audience: Audience::of(order.caller.as_deref()),
+            permit: order.permit,
+            handshake: order.handshake,
+        }
+    }
+
+    /// From the request's last byte to the answer's head.
+    pub(super) fn wait(&self) -> Ticks {
+        Ticks::from(self.forward.response_timeout)
+    }
+}
+
+/// The request as the upstream gets it.
+pub(super) fn outbound(
+    head: &Head<'_>,
+    order: &Order<'_, '_>,
+    visit: &Visit,
+    link: &Link,
+) -> Result<Request<()>, Refusal> {
+    const BAD: Refusal = Refusal::Malformed("The target cannot be forwarded.");
+    let mut target = Vec::new();
+    order.forward.write_target(&order.route.matcher, &order.path, &mut target);
+    let target = PathAndQuery::from_maybe_shared(target).map_err(|_| BAD)?;
+    let mut headers = HeaderMap::with_capacity(head.fields.len() + 12);
+    rewrite::request(head, order, visit, link, &mut headers);
+    let mut request = Request::new(());
+    *request.method_mut() = Method::from_bytes(head.method.as_bytes()).map_err(|_| BAD)?;
+    *request.version_mut() = Version::HTTP_11;
+    *request.uri_mut() = Uri::from(target);
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
 /// Why an exchange with an upstream ended without an answer.
-enum Failure {
+pub(super) enum Failure {
     Late,
     Broken(Box<TrySendError<Request<Upload>>>),
 }
 
 /// An exchange with one upstream.
-struct Exchange<'a> {
-    link: &'a Rc<Link>,
-    order: &'a Order<'a>,
-    name: &'a str,
-    pool: &'a Rc<Pool>,
-    counts: &'a PerUpstream,
+pub(super) struct Exchange<'a> {
+    pub link: &'a Rc<Link>,
+    pub job: &'a Job<'a>,
+    pub pool: &'a Rc<Pool>,
+    pub counts: &'a PerUpstream,
 }
 
 /// Sends the request; gives the upstream's answer, its body still coming. Dropping it cancels the
 /// request at the upstream.
-pub(crate) async fn send(
+pub(super) async fn send(
     link: &Rc<Link>,
-    order: Order<'_>,
-    parts: Parts,
+    job: Job<'_>,
+    request: Request<()>,
     upload: Upload,
 ) -> Result<Answer, Refusal> {
     let core = &link.core;
-    let id = order.forward.upstream;
-    let target = core.plan.upstreams.get(id.0);
-    let (Some(target), Some(pool), Some(counts)) =
-        (target, core.pools.get(id.0), core.counters.upstream(id))
-    else {
+    let id = job.forward.upstream;
+    let (Some(pool), Some(counts)) = (core.pools.get(id.0), core.counters.upstream(id)) else {
         return Err(Refusal::Internal("a route leads to no upstream"));
     };
-    let request = head::outbound(parts, &order, link, target)?;
-    let exchange = Exchange { link, order: &order, name: &target.name, pool, counts };
-    let outcome = match order.handshake {
+    let request = request.map(|()| upload.bounded(job.body_bytes_max, job.wait()));
+    let exchange = Exchange { link, job: &job, pool, counts };
+    let outcome = match job.handshake {
         // Rare, and large: kept out of every other request's future.
-        Some(_) => Box::pin(upgrade::open(&exchange, request.map(|()| upload))).await,
-        None => exchange.run(request.map(|()| upload)).await,
+        Some(_) => Box::pin(upgrade::open(&exchange, request)).await,
+        None => exchange.run(request).await,
     };
-    let (found, source) = outcome.inspect_err(|refusal| {
+    let (response, source, becomes) = outcome.inspect_err(|refusal| {
         if refusal.kind().status() >= 500 {
             counts.failed.add(1);
         }
     })?;
-    let Found { response, seen } = found;
     let content = |incoming| {
-        Content::Upstream(Download::new(link.clone(), pool.clone(), source, incoming, order.permit))
+        let download = Download::new(link.clone(), pool.clone(), source, incoming, job.permit);
+        Content::Upstream(Box::new(download))
     };
-    Ok(Answer { response: response.map(content), seen, is_private: order.caller.is_some() })
+    Ok(Answer { response: response.map(content), maker: Maker::Upstream(job.audience), becomes })
 }
 
-/// An upstream's answer and the fields that it has.
-struct Found {
-    response: Response<Incoming>,
-    seen: Seen,
-}
+/// An upstream's answer, the connection that its body comes on, and what becomes of the caller's.
+pub(super) type Found = (Response<Incoming>, Source, Becomes);
 
 /// The connection that an answer's body comes on; none behind a 101.
-type Source = Option<Connection>;
+pub(super) type Source = Option<Connection>;
 
 impl Exchange<'_> {
     /// On a kept connection where there is one, else on a new one.
-    async fn run(&self, request: Request<Upload>) -> Result<(Found, Source), Refusal> {
+    async fn run(&self, request: Request<Upload>) -> Result<Found, Refusal> {
         let Some(connection) = self.pool.reuse() else {
             let anew = Box::pin(self.run_anew(request));
             return anew.await;
@@ -136,7 +160,7 @@ impl Exchange<'_> {
     }
 
     /// On a new connection. Rare, so that its future is kept out of the others.
-    async fn run_anew(&self, request: Request<Upload>) -> Result<(Found, Source), Refusal> {
+    async fn run_anew(&self, request: Request<Upload>) -> Result<Found, Refusal> {
         self.counts.opened.add(1);
         let opened = self.pool.open().await;
         let connection = opened.map_err(|error| self.unreachable(&error))?;
@@ -148,7 +172,7 @@ impl Exchange<'_> {
 
     /// A copy of a request that may be sent twice.
     fn spare(&self, request: &Request<Upload>) -> Option<Request<Upload>> {
-        let may = self.order.method.is_idempotent() && request.body().is_end_stream();
+        let may = self.job.method.is_idempotent() && request.body().is_end_stream();
         may.then(|| {
             let mut spare = Request::new(Upload::empty(self.link.clone()));
             *spare.method_mut() = request.method().clone();
@@ -158,9 +182,9 @@ impl Exchange<'_> {
         })
     }
 
-    fn unreachable(&self, error: &crate::pool::Error) -> Refusal {
+    pub(super) fn unreachable(&self, error: &crate::pool::Error) -> Refusal {
         let cause = chassis::refuse::chain(error).into();
-        Refusal::Unreachable { upstream: self.name.into(), cause }
+        Refusal::Unreachable { upstream: self.job.target.name.clone(), cause }
     }
 
     async fn attempt(
@@ -168,7 +192,7 @@ impl Exchange<'_> {
         mut connection: Connection,
         request: Request<Upload>,
     ) -> Result<(Response<Incoming>, Connection), Failure> {
-        self.link.deadline.set(Ticks::from(self.order.forward.response_timeout));
+        self.link.deadline.set(self.job.wait());
         let sent = self.before_deadline(connection.sender.try_send_request(request)).await;
         match sent {
             Some(Ok(response)) => Ok((response, connection)),
@@ -178,7 +202,7 @@ impl Exchange<'_> {
     }
 
     /// What `future` comes to, if it does before the exchange's deadline.
-    async fn before_deadline<F: Future>(&self, future: F) -> Option<F::Output> {
+    pub(super) async fn before_deadline<F: Future>(&self, future: F) -> Option<F::Output> {
         let mut future = pin!(future);
         poll_fn(|cx| match future.as_mut().poll(cx) {
             Poll::Ready(output) => Poll::Ready(Some(output)),
@@ -188,37 +212,41 @@ impl Exchange<'_> {
     }
 
     /// Why there is no answer: the caller's body, or the upstream.
-    fn refusal(&self, failure: Failure) -> Refusal {
+    pub(super) fn refusal(&self, failure: Failure) -> Refusal {
         if let Some(fault) = self.link.take_fault() {
             return fault;
         }
         match failure {
             Failure::Late if self.link.starved.get() => Refusal::Slow,
             Failure::Late => Refusal::Timeout {
-                upstream: self.name.into(),
-                after: self.order.forward.response_timeout,
+                upstream: self.job.target.name.clone(),
+                after: self.job.forward.response_timeout,
             },
             Failure::Broken(error) => self.broken(&chassis::refuse::chain(error.error())),
         }
     }
 
-    fn broken(&self, cause: &str) -> Refusal {
-        Refusal::Upstream { upstream: self.name.into(), cause: cause.into() }
+    pub(super) fn broken(&self, cause: &str) -> Refusal {
+        Refusal::Upstream { upstream: self.job.target.name.clone(), cause: cause.into() }
     }
 
     /// Makes an ordinary answer fit for the caller.
-    fn accept(
+    pub(super) fn accept(
         &self,
         mut response: Response<Incoming>,
         source: Source,
-    ) -> Result<(Found, Source), Refusal> {
+    ) -> Result<Found, Refusal> {
         self.link.deadline.clear();
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(self.broken("it switched protocols without being asked"));
         }
+        let framed_twice = response.headers().contains_key(header::TRANSFER_ENCODING)
+            && response.headers().contains_key(header::CONTENT_LENGTH);
+        if framed_twice {
+            return Err(self.broken("its answer has both Content-Length and Transfer-Encoding"));
+        }
         // An intermediary speaks for itself (RFC 9112 section 2.3).
         *response.version_mut() = Version::HTTP_11;
-        let seen = head::inbound(response.headers_mut()).map_err(|cause| self.broken(cause))?;
-        Ok((Found { response, seen }, source))
+        Ok((response, source, Becomes::Http))
     }
 }

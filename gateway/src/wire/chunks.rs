@@ -23,9 +23,33 @@ enum At {
     Done,
 }
 
+impl At {
+    /// Whether `byte`, which comes here, is no affair of the next hop.
+    const fn is_dropped(self, byte: u8) -> bool {
+        match self {
+            Self::Size => byte == b';',
+            Self::Extension | Self::Trailer => byte != b'\r',
+            Self::TrailerLine | Self::TrailerLineEnd => true,
+            Self::SizeEnd | Self::Data | Self::DataEnd | Self::DataEndLine => false,
+            Self::LastLine | Self::Done => false,
+        }
+    }
+}
+
+/// What [`Chunks::strip`] did with some bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Stripped {
+    /// How many of them belong to the body.
+    pub read: usize,
+    /// How many of those go on.
+    pub kept: usize,
+    /// How many of those are data.
+    pub data: u64,
+}
+
 /// The walk over one body.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Chunks {
+pub(crate) struct Chunks {
     at: At,
     digits: u32,
     /// Bytes of this chunk that are still to come.
@@ -36,19 +60,19 @@ pub(super) struct Chunks {
 
 /// The body breaks the rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Broken;
+pub(crate) struct Broken;
 
 impl Chunks {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { at: At::Size, digits: 0, left: 0, line: 0 }
     }
 
-    pub(super) fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.at == At::Done
     }
 
     /// Walks over `bytes`; gives how many of them belong to the body.
-    pub(super) fn walk(&mut self, bytes: &[u8]) -> Result<usize, Broken> {
+    pub(crate) fn walk(&mut self, bytes: &[u8]) -> Result<usize, Broken> {
         let mut walked = 0;
         while let Some(&byte) = bytes.get(walked) {
             match self.at {
@@ -57,10 +81,7 @@ impl Chunks {
                     let rest = bytes.len() - walked;
                     let take = usize::try_from(self.left).unwrap_or(usize::MAX).min(rest);
                     walked += take;
-                    self.left -= take as u64;
-                    if self.left == 0 {
-                        self.at = At::DataEnd;
-                    }
+                    self.take(take as u64);
                 }
                 _ => {
                     self.at = self.step(byte)?;
@@ -69,6 +90,49 @@ impl Chunks {
             }
         }
         Ok(walked)
+    }
+
+    /// As [`Chunks::walk`], and takes out of `bytes` what ends at every hop: extensions, which nobody
+    /// understands (RFC 9112 section 7.1.1), and trailers, which nobody asked for (RFC 9110 section
+    /// 6.5.1). What is kept moves together at the front.
+    pub(crate) fn strip(&mut self, bytes: &mut [u8]) -> Result<Stripped, Broken> {
+        let mut stripped = Stripped::default();
+        while let Some(&byte) = bytes.get(stripped.read) {
+            let (from, to) = (stripped.read, stripped.kept);
+            let take = match self.at {
+                At::Done => break,
+                At::Data => {
+                    let rest = bytes.len() - from;
+                    let take = usize::try_from(self.left).unwrap_or(usize::MAX).min(rest);
+                    self.take(take as u64);
+                    stripped.data += take as u64;
+                    take
+                }
+                before => {
+                    self.at = self.step(byte)?;
+                    stripped.read += 1;
+                    if before.is_dropped(byte) {
+                        continue;
+                    }
+                    stripped.read -= 1;
+                    1
+                }
+            };
+            if from != to {
+                bytes.copy_within(from..from + take, to);
+            }
+            stripped.read += take;
+            stripped.kept += take;
+        }
+        Ok(stripped)
+    }
+
+    /// So many bytes of this chunk's data went by.
+    const fn take(&mut self, length: u64) {
+        self.left -= length;
+        if self.left == 0 {
+            self.at = At::DataEnd;
+        }
     }
 
     fn step(&mut self, byte: u8) -> Result<At, Broken> {
@@ -172,6 +236,25 @@ mod tests {
     fn lines_are_bounded() {
         assert_eq!(walk(&format!("5;{}\r\n", "x".repeat(9000))), Err(Broken));
         assert_eq!(walk(&format!("0\r\n{}\r\n", "A: b\r\n".repeat(2000))), Err(Broken));
+    }
+
+    #[test]
+    fn extensions_and_trailers_are_taken_out_and_nothing_else() {
+        let body = b"5;a=\"b\"\r\nhello\r\n3\r\nyou\r\n0;x\r\nA: b\r\nC: d\r\n\r\nGET /";
+        let clean = b"5\r\nhello\r\n3\r\nyou\r\n0\r\n\r\n";
+        for step in 1..body.len() {
+            let (mut chunks, mut out, mut data) = (Chunks::new(), Vec::new(), 0);
+            let mut rest = &body[..];
+            while !chunks.is_done() {
+                let (part, tail) = rest.split_at(step.min(rest.len()));
+                let mut part = part.to_vec();
+                let stripped = chunks.strip(&mut part).unwrap();
+                out.extend_from_slice(&part[..stripped.kept]);
+                data += stripped.data;
+                rest = if chunks.is_done() { &rest[stripped.read..] } else { tail };
+            }
+            assert_eq!((out.as_slice(), data, rest), (&clean[..], 8, &b"GET /"[..]), "by {step}");
+        }
     }
 
     proptest! {

@@ -1,0 +1,122 @@
+//! The general way: hyper in and out, behind a gate that lets only well-framed messages through. For
+//! whatever is rare, and for everything when the lean way is off.
+
+mod body;
+mod forward;
+mod gate;
+mod reply;
+mod upgrade;
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+use crate::corridor::{self, Halt, Keys, Passed};
+use crate::farewell::{linger, refuse};
+use crate::head::{Head, Seen};
+use crate::link::{Link, Stage};
+use crate::refusal::Refusal;
+use crate::visit::Visit;
+use body::Expects;
+use gate::Gate;
+use reply::{Answer, Reply};
+
+pub(crate) use body::Upload;
+pub(crate) use upgrade::{Handshake, Tunnel, handshake};
+
+/// Most bytes that hyper holds of one caller: more than the gate lets a head have.
+const HTTP_BUFFER_BYTES: usize = 128 * 1024;
+
+/// How a connection ended.
+enum End {
+    /// By the rules of HTTP, or by the caller.
+    Over,
+    /// It made no progress.
+    Late,
+}
+
+/// Serves a caller's connection, of which `kept` was read already, to its end.
+pub(crate) async fn serve(link: Rc<Link>, stream: TcpStream, kept: Vec<u8>) {
+    let gate = Gate::new(stream, kept, link.clone());
+    let service = service_fn(|request| {
+        let link = link.clone();
+        async move { Ok::<_, Infallible>(answer(link, request).await) }
+    });
+    let mut http = http1::Builder::new()
+        .max_buf_size(HTTP_BUFFER_BYTES)
+        .header_read_timeout(None)
+        .serve_connection(gate, service);
+    let mut is_told = false;
+    let end = poll_fn(|cx| {
+        if link.core.is_closing() && !is_told {
+            is_told = true;
+            Pin::new(&mut http).graceful_shutdown();
+        }
+        if link.timer.poll(cx).is_ready() {
+            return Poll::Ready(End::Late);
+        }
+        // What went wrong on a caller's connection is the caller's business.
+        Pin::new(&mut http).poll(cx).map(|_| End::Over)
+    });
+    let end = end.await;
+    let gate = http.into_parts().io;
+    if gate.is_stalled() {
+        // Whatever is said now would stand in the middle of an answer that is not out yet.
+        return;
+    }
+    let (mut stream, ahead) = gate.into_parts();
+    // Ends are rare and large: kept out of the room that every connection takes.
+    if let Some(tunnel) = link.take_tunnel() {
+        return Box::pin(tunnel.run(&link, stream, ahead)).await;
+    }
+    match (end, link.stage()) {
+        (End::Over, Stage::Serving) | (End::Late, Stage::Serving | Stage::Idle) => {}
+        (End::Late, Stage::Head) => Box::pin(refuse(&link, stream, &Refusal::Slow)).await,
+        (End::Over, Stage::Idle) if link.is_broken() => Box::pin(linger(stream)).await,
+        (End::Over, Stage::Head) if let Some(refusal) = link.take_fault() => {
+            Box::pin(refuse(&link, stream, &refusal)).await;
+        }
+        // The peer may be gone already.
+        (End::Over, Stage::Head | Stage::Idle) => drop(stream.shutdown().await.ok()),
+    }
+}
+
+/// Answers one request, whatever comes.
+async fn answer(link: Rc<Link>, request: Request<Incoming>) -> Response<Reply> {
+    link.core.counters.general_requests.add(1);
+    let (parts, body) = request.into_parts();
+    let fields = link.core.scratch.fields(&parts.headers);
+    let head = Head::of_hyper(&parts, &fields);
+    let expects = head.seen.has(Seen::EXPECT);
+    let expects = if expects { Expects::Continue } else { Expects::Nothing };
+    let upload = Upload::new(link.clone(), body, expects);
+    let mut visit = Visit::begin(&link, &head);
+    let mut passed = corridor::pass(&link, &mut visit, &head, Keys::MayCome);
+    if let Err(Halt::Keyless { seen }) = passed {
+        link.core.shared.asker.newer_than(seen).await;
+        passed = corridor::pass(&link, &mut visit, &head, Keys::AreThere);
+    }
+    let outcome = match passed {
+        Err(Halt::Refused(refusal)) => Err(refusal),
+        Err(Halt::Keyless { .. }) => Err(Refusal::NoKeys),
+        Ok(Passed::Here(response)) => Ok(Answer::own(response)),
+        Ok(Passed::On(order)) => match forward::outbound(&head, &order, &visit, &link) {
+            Ok(request) => {
+                let job = forward::Job::new(order);
+                drop(fields);
+                forward::send(&link, job, request, upload).await
+            }
+            Err(refusal) => Err(refusal),
+        },
+    };
+    reply::respond(&link, visit, outcome)
+}
