@@ -29,8 +29,6 @@ use crate::{access, auth};
 
 /// Size of the buffer through which a core reads, in bytes: a large body and its head in one go.
 const BUFFER_BYTES: usize = 72 * 1024;
-/// How often unused connections are looked through, in ticks.
-const SWEEP_TICKS: u64 = 10;
 
 /// What the cores share; none of it is written on the ordinary way of a request.
 #[derive(Debug)]
@@ -171,9 +169,7 @@ impl Core {
         self.counters.connections.put(self.connections.now());
         self.counters.in_flight.put(self.in_flight.now());
         self.counters.tunnels.put(self.tunnels.now());
-        if tick.is_multiple_of(SWEEP_TICKS) {
-            self.pools.iter().for_each(|pool| pool.sweep());
-        }
+        self.pools.iter().for_each(|pool| pool.sweep());
         if tick.is_multiple_of(self.log_ticks) {
             self.log.hand_over(&self.counters.log_lines_lost);
         }

@@ -49,7 +49,9 @@ pub(crate) struct Order<'p, 'h> {
 pub(crate) enum Halt {
     Refused(Refusal),
     /// Its token names a key that is not among those of this generation; it may be at the issuer.
-    Keyless { seen: u64 },
+    Keyless {
+        seen: u64,
+    },
 }
 
 impl From<Refusal> for Halt {

@@ -1,4 +1,129 @@
+//! The lean way: plain HTTP/1.1 relayed by our own hands. One buffer per core, one send per head and
+//! what came with it, and nothing held by a connection that waits.
+//!
+//! A request is read where it lies and walks through the doors at once (`arrival`); an exchange with
+//! its upstream then moves bytes both ways (`exchange`) until the answer is out. What is not plain
+//! goes the general way, and the connection with it.
+
+mod answer;
+mod arrival;
+mod body;
+mod caller;
+mod download;
+mod exchange;
+
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::Poll;
+
+use chassis::linger::{LINGER_BYTES_MAX, LINGER_WINDOW};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
+
+use crate::farewell::{linger, refuse};
 use crate::link::Link;
-pub(crate) async fn serve(_: &Rc<Link>, stream: TcpStream) -> Option<(TcpStream, Vec<u8>)> { Some((stream, Vec::new())) }
+use crate::refusal::Refusal;
+use crate::wire::After;
+use arrival::{Own, Step};
+use body::Body;
+use caller::{Caller, poll_read, poll_write};
+
+/// A chunked body that breaks the rules (RFC 9112 section 7.1).
+const BROKEN_BODY: Refusal = Refusal::Malformed("The chunked body is broken.");
+
+/// Serves a caller's connection as long as its requests go this way. Gives it back, with what was read
+/// and not served, when one does not.
+pub(crate) async fn serve(link: &Rc<Link>, stream: TcpStream) -> Option<(TcpStream, Vec<u8>)> {
+    let mut caller = Caller::new(stream);
+    let mut waiting = None;
+    loop {
+        let next = poll_fn(|cx| arrival::poll(link, &mut caller, &mut waiting, cx)).await;
+        let ended = match next {
+            Step::Over => Ended::Gone,
+            Step::General => return Some((caller.stream, caller.kept)),
+            Step::Refused(refusal) => {
+                Box::pin(refuse(link, caller.stream, &refusal)).await;
+                return None;
+            }
+            Step::Keyless { visit, seen } => {
+                link.core.shared.asker.newer_than(seen).await;
+                waiting = Some(*visit);
+                continue;
+            }
+            Step::Own(own) => say(link, &mut caller, own).await,
+            Step::Exchange(exchange) => exchange.run(&mut caller).await,
+        };
+        let goes_on = match ended {
+            Ended::Gone => return None,
+            Ended::Whole(After::Closes, rest) if rest.is_done() && caller.kept.is_empty() => {
+                // The peer may be gone already.
+                caller.stream.shutdown().await.ok();
+                return None;
+            }
+            Ended::Whole(After::Closes, _) => false,
+            Ended::Whole(After::Keeps, rest) => {
+                rest.is_done() || Box::pin(skip(link, &mut caller, rest)).await
+            }
+        };
+        if !goes_on {
+            Box::pin(linger(caller.stream)).await;
+            return None;
+        }
+    }
+}
+
+/// How a request ended for the caller.
+#[derive(Debug)]
+enum Ended {
+    /// It is gone, or has to see that the answer is not whole.
+    Gone,
+    /// With a whole answer; this much of its body was not read.
+    Whole(After, Body),
+}
+
+/// Sends an answer of the gateway's own.
+async fn say(link: &Link, caller: &mut Caller, own: Own) -> Ended {
+    let Own { bytes, visit, after, rest } = own;
+    let mut sent = 0;
+    link.deadline.set(link.core.waits.body_idle);
+    let is_out = poll_fn(|cx| {
+        while let Some(left) = bytes.get(sent..).filter(|left| !left.is_empty()) {
+            match poll_write(&mut caller.stream, left, cx) {
+                Poll::Ready(Ok(written)) => sent += written,
+                Poll::Ready(Err(_)) => return Poll::Ready(false),
+                Poll::Pending => return link.deadline.poll(cx).map(|()| false),
+            }
+        }
+        Poll::Ready(true)
+    })
+    .await;
+    link.core.spares.give_back(bytes);
+    drop(visit);
+    if is_out { Ended::Whole(after, rest) } else { Ended::Gone }
+}
+
+/// Reads what is left of a body that nobody wants, within bounds; says whether all of it came.
+async fn skip(link: &Link, caller: &mut Caller, mut body: Body) -> bool {
+    let timer = link.core.wheel.timer();
+    timer.set(LINGER_WINDOW.into());
+    let mut skipped = 0_u64;
+    poll_fn(|cx| {
+        while !body.is_done() {
+            if skipped > LINGER_BYTES_MAX || timer.poll(cx).is_ready() {
+                return Poll::Ready(false);
+            }
+            let mut buffer = link.core.buffer.borrow_mut();
+            let read = match poll_read(&mut caller.stream, &mut buffer, cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(false),
+                Poll::Ready(Ok(read)) => read,
+            };
+            skipped += read as u64;
+            let part = buffer.get_mut(..read).unwrap_or_default();
+            let Ok(taken) = body.take(part) else { return Poll::Ready(false) };
+            caller.keep(part.get(taken.read..).unwrap_or_default());
+        }
+        Poll::Ready(true)
+    })
+    .await
+}

@@ -28,8 +28,8 @@ mod farewell;
 mod general;
 mod head;
 mod health;
-mod limits;
 mod lean;
+mod limits;
 mod link;
 mod listen;
 mod metrics;
@@ -41,6 +41,7 @@ mod rewrite;
 mod route;
 mod spares;
 mod visit;
+mod way;
 mod wheel;
 mod wire;
 

@@ -129,10 +129,7 @@ fn content_length(head: &Head<'_>) -> Result<u64, Refusal> {
     const BAD: Refusal = Refusal::Malformed("Content-Length has to be one decimal number.");
     let mut lines = head.all("content-length");
     let (Some(value), None) = (lines.next(), lines.next()) else { return Err(BAD) };
-    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-        return Err(BAD);
-    }
-    std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()).ok_or(BAD)
+    crate::wire::decimal(value).ok_or(BAD)
 }
 
 fn transfer_encoding(head: &Head<'_>) -> Result<Framing, Refusal> {

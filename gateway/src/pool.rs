@@ -22,7 +22,7 @@ use crate::wheel::{Ticks, Wheel};
 /// How long an address that was connected to is believed.
 const ADDRESS_LIFE: Duration = Duration::from_secs(5);
 /// Largest head of an answer, in bytes.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
+pub(crate) const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -71,79 +71,79 @@ impl Drop for Connection {
     }
 }
 
-/// Connections of one core to one upstream.
+/// A connection that may serve another request.
+pub(crate) trait Reusable {
+    /// Whether it still stands, as far as the event loop has heard.
+    fn stands(&self) -> bool;
+    /// Whether it can take a request now.
+    fn is_ready(&self) -> bool;
+}
+
+impl Reusable for Connection {
+    fn stands(&self) -> bool {
+        !self.sender.is_closed()
+    }
+
+    fn is_ready(&self) -> bool {
+        self.sender.is_ready()
+    }
+}
+
+impl Reusable for TcpStream {
+    /// Bytes that nobody asked for would be taken for the next answer (RFC 9112 section 9.2): they end
+    /// a connection as its end does. Costs a call only when the event loop has heard of something.
+    fn stands(&self) -> bool {
+        matches!(self.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    fn is_ready(&self) -> bool {
+        self.stands()
+    }
+}
+
+/// Unused connections, the last used last.
 #[derive(Debug)]
-pub(crate) struct Pool {
-    address: Box<str>,
-    connect_timeout: Duration,
+pub(crate) struct Kept<C> {
+    idle: RefCell<VecDeque<Idle<C>>>,
     idle_timeout: Ticks,
     idle_max: usize,
-    idle: RefCell<VecDeque<Idle>>,
-    /// The last address that was connected to, and when it was looked up.
-    known: Cell<Option<(SocketAddr, Ticks)>>,
     is_closed: Cell<bool>,
     wheel: Rc<Wheel>,
-    tasks: TaskTracker,
-    http: http1::Builder,
 }
 
 #[derive(Debug)]
-struct Idle {
-    connection: Connection,
+struct Idle<C> {
+    connection: C,
     since: Ticks,
 }
 
-impl Pool {
-    pub(crate) fn new(target: &Target, wheel: Rc<Wheel>, tasks: TaskTracker) -> Self {
-        let mut http = http1::Builder::new();
-        http.max_buf_size(HEAD_BYTES_MAX);
+impl<C: Reusable> Kept<C> {
+    fn new(target: &Target, wheel: &Rc<Wheel>) -> Self {
         Self {
-            address: target.address.clone(),
-            connect_timeout: target.settings.connect_timeout,
+            idle: RefCell::default(),
             idle_timeout: target.settings.idle_timeout.into(),
             idle_max: target.settings.idle_connections_max,
-            idle: RefCell::default(),
-            known: Cell::new(None),
             is_closed: Cell::new(false),
-            wheel,
-            tasks,
-            http,
+            wheel: wheel.clone(),
         }
     }
 
     /// A kept connection that still works as far as is known.
-    pub(crate) fn reuse(&self) -> Option<Connection> {
+    pub(crate) fn reuse(&self) -> Option<C> {
         let mut idle = self.idle.borrow_mut();
         while let Some(last) = idle.pop_back() {
-            let is_ready = last.connection.sender.is_ready();
-            if is_ready && self.wheel.since(last.since) < self.idle_timeout {
+            let is_fresh = self.wheel.since(last.since) < self.idle_timeout;
+            if is_fresh && last.connection.is_ready() {
                 return Some(last.connection);
             }
         }
         None
     }
 
-    /// A new connection. Safe to drop.
-    pub(crate) async fn open(&self) -> Result<Connection, Error> {
-        let (sender, driver) = self.connect().await?;
-        Ok(Connection::drive(sender, driver, &self.tasks))
-    }
-
-    /// A new connection that nobody drives yet. Safe to drop.
-    pub(crate) async fn connect(&self) -> Result<(SendRequest<Upload>, Driver), Error> {
-        let stream = timeout(self.connect_timeout, self.dial())
-            .await
-            .unwrap_or(Err(Error::Timeout(self.connect_timeout)))
-            .inspect_err(|_| self.known.set(None))?;
-        // A hint to the kernel; without it requests are only later.
-        stream.set_nodelay(true).ok();
-        Ok(self.http.handshake(TokioIo::new(stream)).await?)
-    }
-
     /// Keeps a connection whose answer was read to its end.
-    pub(crate) fn keep(&self, connection: Connection) {
+    pub(crate) fn keep(&self, connection: C) {
         let mut idle = self.idle.borrow_mut();
-        if self.is_closed.get() || connection.sender.is_closed() {
+        if self.is_closed.get() || !connection.stands() {
             return;
         }
         if idle.len() >= self.idle_max {
@@ -153,17 +153,84 @@ impl Pool {
     }
 
     /// Closes what was not used for long, and what is dead.
-    pub(crate) fn sweep(&self) {
-        let fresh = |idle: &Idle| {
-            self.wheel.since(idle.since) < self.idle_timeout && !idle.connection.sender.is_closed()
+    fn sweep(&self) {
+        let is_good = |idle: &Idle<C>| {
+            self.wheel.since(idle.since) < self.idle_timeout && idle.connection.stands()
         };
-        self.idle.borrow_mut().retain(fresh);
+        self.idle.borrow_mut().retain(is_good);
+    }
+
+    fn close(&self) {
+        self.is_closed.set(true);
+        self.idle.borrow_mut().clear();
+    }
+}
+
+/// Connections of one core to one upstream.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    address: Box<str>,
+    connect_timeout: Duration,
+    /// The last address that was connected to, and when it was looked up.
+    known: Cell<Option<(SocketAddr, Ticks)>>,
+    wheel: Rc<Wheel>,
+    tasks: TaskTracker,
+    http: http1::Builder,
+    /// Of the lean way.
+    pub lean: Kept<TcpStream>,
+    /// Of the general way.
+    pub general: Kept<Connection>,
+}
+
+impl Pool {
+    pub(crate) fn new(target: &Target, wheel: Rc<Wheel>, tasks: TaskTracker) -> Self {
+        let mut http = http1::Builder::new();
+        http.max_buf_size(HEAD_BYTES_MAX);
+        Self {
+            address: target.address.clone(),
+            connect_timeout: target.settings.connect_timeout,
+            known: Cell::new(None),
+            lean: Kept::new(target, &wheel),
+            general: Kept::new(target, &wheel),
+            wheel,
+            tasks,
+            http,
+        }
+    }
+
+    /// A new connection of the general way. Safe to drop.
+    pub(crate) async fn open(&self) -> Result<Connection, Error> {
+        let (sender, driver) = self.handshake().await?;
+        Ok(Connection::drive(sender, driver, &self.tasks))
+    }
+
+    /// A new connection of the general way that nobody drives yet. Safe to drop.
+    pub(crate) async fn handshake(&self) -> Result<(SendRequest<Upload>, Driver), Error> {
+        let stream = self.connect().await?;
+        Ok(self.http.handshake(TokioIo::new(stream)).await?)
+    }
+
+    /// A new connection. Safe to drop.
+    pub(crate) async fn connect(&self) -> Result<TcpStream, Error> {
+        let stream = timeout(self.connect_timeout, self.dial())
+            .await
+            .unwrap_or(Err(Error::Timeout(self.connect_timeout)))
+            .inspect_err(|_| self.known.set(None))?;
+        // A hint to the kernel; without it requests are only later.
+        stream.set_nodelay(true).ok();
+        Ok(stream)
+    }
+
+    /// Closes what was not used for long, and what is dead.
+    pub(crate) fn sweep(&self) {
+        self.lean.sweep();
+        self.general.sweep();
     }
 
     /// Closes what is unused, now and from now on.
     pub(crate) fn close(&self) {
-        self.is_closed.set(true);
-        self.idle.borrow_mut().clear();
+        self.lean.close();
+        self.general.close();
     }
 
     /// Connects to the address that worked a moment ago, else to the first of the name's that does:

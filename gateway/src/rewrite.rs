@@ -1,9 +1,7 @@
 //! What becomes of a head's fields on their way: what belongs to one connection ends here (RFC 9110
 //! section 7.6.1), what names a caller is said by the gateway alone. One place for both ways.
 
-use contract::caller::{
-    REQUEST_ID, SESSION_ID, TRACEPARENT, USER_ID, USER_NAME, USER_ROLES,
-};
+use contract::caller::{REQUEST_ID, SESSION_ID, TRACEPARENT, USER_ID, USER_NAME, USER_ROLES};
 
 use crate::auth::Caller;
 use crate::corridor::Order;
@@ -116,12 +114,19 @@ impl Audience {
     }
 }
 
-/// Writes the fields of an answer that the caller gets, but for those of its framing.
-pub(crate) fn answer(fields: &Fields<'_>, maker: Maker, visit: &Visit, out: &mut impl Sink) {
+/// Writes the fields of an answer that the caller gets, without those of its framing and those of
+/// `dropped`.
+pub(crate) fn answer(
+    fields: &Fields<'_>,
+    maker: Maker,
+    dropped: Seen,
+    visit: &Visit,
+    out: &mut impl Sink,
+) {
     let is_private = maker == Maker::Upstream(Audience::OneCaller);
     let mut drop = match maker {
-        Maker::Gateway => Seen::default(),
-        Maker::Upstream(_) => ANSWER_ENDS_HERE,
+        Maker::Gateway => dropped,
+        Maker::Upstream(_) => ANSWER_ENDS_HERE.and(dropped),
     };
     if is_private {
         drop = drop.and(Seen::CACHE_CONTROL);
@@ -132,6 +137,11 @@ pub(crate) fn answer(fields: &Fields<'_>, maker: Maker, visit: &Visit, out: &mut
     }
     out.put(REQUEST_ID, visit.name.request_id());
     visit.cors().decorate(&visit.origin, out);
+}
+
+/// Writes the fields of an interim answer, which has no body.
+pub(crate) fn interim(fields: &Fields<'_>, out: &mut impl Sink) {
+    pass_on(fields.list(), fields.seen(), ANSWER_ENDS_HERE.and(Seen::CONTENT_LENGTH), out);
 }
 
 /// Writes what is not dropped: by its kind, or because some line of `Connection` names it.
@@ -227,10 +237,7 @@ mod tests {
     fn connection_cannot_take_away_what_others_rely_on() {
         let fields = "Connection: authorization, host, cookie, x-forwarded-for, content-length\r\n\
                       Authorization: Bearer x\r\nHost: a\r\nCookie: b\r\nContent-Length: 0\r\n";
-        assert_eq!(
-            left(fields, ENDS_HERE),
-            ["authorization", "content-length", "cookie", "host"]
-        );
+        assert_eq!(left(fields, ENDS_HERE), ["authorization", "content-length", "cookie", "host"]);
     }
 
     #[test]

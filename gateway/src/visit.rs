@@ -85,6 +85,11 @@ impl Visit {
         &self.link.core.plan.cors
     }
 
+    /// So many bytes of its body have come.
+    pub(crate) fn took_in(&self, bytes: u64) {
+        self.link.bytes_in.set(self.link.bytes_in.get() + bytes);
+    }
+
     /// The caller gets an answer with `status`.
     pub(crate) const fn answered(&mut self, status: u16) {
         self.status = status;

@@ -1,6 +1,7 @@
 //! HTTP/1.1 as it stands on the wire, read to the letter (RFC 9112): what another parser might read
 //! differently is refused, so that nobody behind the gateway ever sees it.
 
+mod answer;
 mod chunks;
 mod date;
 mod whole;
@@ -12,7 +13,8 @@ use crate::head::{Fields, Head};
 use crate::limits::{self, Framing};
 use crate::refusal::Refusal;
 
-pub(crate) use chunks::{Broken, Chunks};
+pub(crate) use answer::{AnswerFraming, AnswerHead, answer};
+pub(crate) use chunks::{Broken, Chunks, Stripped};
 pub(crate) use date::Date;
 pub(crate) use whole::{After, status_line, whole};
 
@@ -72,6 +74,12 @@ pub(crate) fn request<'a>(bytes: &'a [u8], core: &'a Core) -> Result<Option<Pars
     limits::target(method, target)?;
     let framing = limits::framing(&head)?;
     Ok(Some(Parsed { line, fields, length, framing }))
+}
+
+/// A decimal number as `Content-Length` has it: digits and nothing else (RFC 9110 section 8.6).
+pub(crate) fn decimal(text: &[u8]) -> Option<u64> {
+    let digits = |text: &&[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    Some(text).filter(digits).and_then(|text| str::from_utf8(text).ok()?.parse().ok())
 }
 
 /// Whether an empty line stands in `bytes`: what tells that a head may be whole.

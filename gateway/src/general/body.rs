@@ -242,7 +242,7 @@ impl Drop for Download {
         if let Some(connection) = self.connection.take()
             && (self.is_over || self.body.is_end_stream())
         {
-            self.pool.keep(connection);
+            self.pool.general.keep(connection);
         }
     }
 }

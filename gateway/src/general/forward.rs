@@ -136,7 +136,7 @@ pub(super) type Source = Option<Connection>;
 impl Exchange<'_> {
     /// On a kept connection where there is one, else on a new one.
     async fn run(&self, request: Request<Upload>) -> Result<Found, Refusal> {
-        let Some(connection) = self.pool.reuse() else {
+        let Some(connection) = self.pool.general.reuse() else {
             let anew = Box::pin(self.run_anew(request));
             return anew.await;
         };

@@ -11,7 +11,7 @@ use http::{Response, header};
 use hyper::body::{Body, Frame, SizeHint};
 
 use super::body::{Download, Error};
-use crate::head::Sink as _;
+use crate::head::{Seen, Sink as _};
 use crate::link::Link;
 use crate::refusal::Refusal;
 use crate::rewrite::{self, Maker};
@@ -66,7 +66,7 @@ pub(super) fn respond(
     visit.answered(response.status().as_u16());
     let mut headers = HeaderMap::with_capacity(response.headers().len() + 4);
     let fields = link.core.scratch.fields(response.headers());
-    rewrite::answer(&fields, maker, &visit, &mut headers);
+    rewrite::answer(&fields, maker, Seen::default(), &visit, &mut headers);
     drop(fields);
     match becomes {
         Becomes::Socket => {

@@ -25,7 +25,6 @@ use crate::head::{Head, Seen};
 use crate::link::Link;
 use crate::pool::Connection;
 use crate::refusal::Refusal;
-use crate::wheel::Ticks;
 
 /// What a server appends to a key before hashing it (RFC 6455 section 1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -73,7 +72,7 @@ pub(super) async fn open(
 ) -> Result<Found, Refusal> {
     let link = exchange.link;
     exchange.counts.opened.add(1);
-    let connected = exchange.pool.connect().await;
+    let connected = exchange.pool.handshake().await;
     let (mut sender, mut connection) = connected.map_err(|error| exchange.unreachable(&error))?;
     let broken = |error: &hyper::Error| exchange.broken(&chassis::refuse::chain(error));
     link.deadline.set(exchange.job.wait());
@@ -123,7 +122,9 @@ fn check(response: &Response<Incoming>, exchange: &Exchange<'_>) -> Result<(), R
     let matches = says(header::UPGRADE, "websocket")
         && says(header::CONNECTION, "upgrade")
         && accept.map(HeaderValue::as_bytes) == wanted;
-    matches.then_some(()).ok_or_else(|| exchange.broken("its 101 does not match what was asked for"))
+    matches
+        .then_some(())
+        .ok_or_else(|| exchange.broken("its 101 does not match what was asked for"))
 }
 
 /// The upstream's end of a connection that has left HTTP.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 
 use crate::core::Core;
-use crate::head::Sink as _;
+use crate::head::{Seen, Sink as _};
 use crate::rewrite::{self, Maker};
 use crate::route::Method;
 use crate::visit::Visit;
@@ -28,7 +28,7 @@ pub(crate) fn whole(
     let status = response.status();
     status_line(status.as_u16(), status.canonical_reason().unwrap_or_default(), out);
     let fields = core.scratch.fields(response.headers());
-    rewrite::answer(&fields, Maker::Gateway, visit, out);
+    rewrite::answer(&fields, Maker::Gateway, Seen::default(), visit, out);
     out.put("date", &core.date.at(visit.at()));
     let body = response.body();
     if status != StatusCode::NO_CONTENT {

@@ -1,0 +1,231 @@
+//! A request arrives: its head is read where it lies, walks through the doors, and what they made of
+//! it is written down before anything waits.
+
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use chassis::linger::LINGER_BYTES_MAX;
+use http::Response;
+
+use super::body::Body;
+use super::caller::{Caller, poll_read};
+use super::exchange::{Exchange, Job};
+use crate::corridor::{self, Halt, Keys, Order, Passed};
+use crate::head::{Head, Seen};
+use crate::link::{Link, Stage};
+use crate::refusal::Refusal;
+use crate::rewrite;
+use crate::visit::Visit;
+use crate::way::Way;
+use crate::wire::{self, After, whole};
+
+/// What a connection does next.
+#[derive(Debug)]
+pub(super) enum Step<'p> {
+    /// Nothing: the caller is gone, or may not stay.
+    Over,
+    /// The rest of the connection goes the general way.
+    General,
+    /// What came is no request.
+    Refused(Refusal),
+    /// The request waits for keys newer than those of the generation `seen`; its bytes are kept.
+    Keyless {
+        visit: Box<Visit>,
+        seen: u64,
+    },
+    /// The gateway answers itself.
+    Own(Own),
+    Exchange(Box<Exchange<'p>>),
+}
+
+/// An answer of the gateway's own, ready to be written.
+#[derive(Debug)]
+pub(super) struct Own {
+    pub bytes: Vec<u8>,
+    pub visit: Visit,
+    pub after: After,
+    /// What is still to come of the request's body.
+    pub rest: Body,
+}
+
+/// Waits for the next request. `waiting` is the visit of one whose bytes were kept.
+pub(super) fn poll<'p>(
+    link: &'p Rc<Link>,
+    caller: &mut Caller,
+    waiting: &mut Option<Visit>,
+    cx: &mut Context<'_>,
+) -> Poll<Step<'p>> {
+    let core = &link.core;
+    if link.timer.poll(cx).is_ready() {
+        return Poll::Ready(match link.stage() {
+            Stage::Head => Step::Refused(Refusal::Slow),
+            Stage::Idle | Stage::Serving => Step::Over,
+        });
+    }
+    if core.is_closing() && caller.kept.is_empty() {
+        return Poll::Ready(Step::Over);
+    }
+    loop {
+        if let Some(mut bytes) = caller.take_news(core.plan.limits.head_bytes_max) {
+            if let Some(step) = begin(link, caller, &mut bytes, waiting) {
+                return Poll::Ready(step);
+            }
+            caller.keep_judged(bytes);
+        }
+        if !caller.kept.is_empty() {
+            link.head_begins();
+        }
+        let mut buffer = core.buffer.borrow_mut();
+        let read = match poll_read(&mut caller.stream, &mut buffer, cx) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Step::Over),
+            Poll::Ready(Ok(read)) => read,
+        };
+        let bytes = buffer.get_mut(..read).unwrap_or_default();
+        if !caller.kept.is_empty() {
+            caller.keep(bytes);
+        } else if let Some(step) = begin(link, caller, bytes, waiting) {
+            return Poll::Ready(step);
+        } else {
+            caller.keep_judged(bytes.to_vec());
+        }
+    }
+}
+
+/// What the head at the beginning of some bytes came to.
+enum Verdict<'p> {
+    General,
+    Keyless { visit: Visit, seen: u64 },
+    Own { response: Response<bytes::Bytes>, visit: Visit },
+    On(Job<'p>),
+}
+
+/// Begins with the request at the front of `bytes`; `None` while its head is not whole.
+fn begin<'p>(
+    link: &'p Rc<Link>,
+    caller: &mut Caller,
+    bytes: &mut [u8],
+    waiting: &mut Option<Visit>,
+) -> Option<Step<'p>> {
+    let core = &link.core;
+    let parsed = match wire::request(bytes, core) {
+        Ok(Some(parsed)) => parsed,
+        Ok(None) => return None,
+        Err(refusal) => {
+            link.head_begins();
+            return Some(Step::Refused(refusal));
+        }
+    };
+    let head = parsed.head();
+    let after = after(link, &head);
+    let verdict = judge(link, &head, after, waiting);
+    let (length, body) = (parsed.length, Body::from(parsed.framing));
+    drop(parsed);
+    let (_, rest) = bytes.split_at_mut_checked(length)?;
+    Some(match verdict {
+        Verdict::General => {
+            caller.keep(bytes);
+            Step::General
+        }
+        Verdict::Keyless { visit, seen } => {
+            caller.keep(bytes);
+            Step::Keyless { visit: Box::new(visit), seen }
+        }
+        Verdict::Own { response, visit } => own(link, caller, (response, visit), after, body, rest),
+        Verdict::On(job) => on(link, caller, job, body, rest),
+    })
+}
+
+/// Whether the connection goes on behind the request.
+fn after(link: &Link, head: &Head<'_>) -> After {
+    let says_close = head.seen.has(Seen::CONNECTION) && head.lists("connection", "close");
+    if says_close || link.core.is_closing() { After::Closes } else { After::Keeps }
+}
+
+/// Sends `head` through the doors, if it may go this way.
+fn judge<'p>(
+    link: &'p Rc<Link>,
+    head: &Head<'_>,
+    after: After,
+    waiting: &mut Option<Visit>,
+) -> Verdict<'p> {
+    if Way::of(head) == Way::General {
+        return Verdict::General;
+    }
+    let (keys, visit) = match waiting.take() {
+        Some(visit) => (Keys::AreThere, Some(visit)),
+        None => (Keys::MayCome, None),
+    };
+    link.request_begins();
+    let mut visit = visit.unwrap_or_else(|| Visit::begin(link, head));
+    match corridor::pass(link, &mut visit, head, keys) {
+        Err(Halt::Keyless { seen }) => Verdict::Keyless { visit, seen },
+        Err(Halt::Refused(refusal)) => Verdict::Own { response: visit.refuse(&refusal), visit },
+        Ok(Passed::Here(response)) => Verdict::Own { response, visit },
+        Ok(Passed::On(order)) => {
+            link.core.counters.lean_requests.add(1);
+            let bytes = outbound(link, head, &order, &visit);
+            Verdict::On(Job::new(order, visit, bytes, after))
+        }
+    }
+}
+
+/// The head that the upstream gets.
+fn outbound(link: &Link, head: &Head<'_>, order: &Order<'_, '_>, visit: &Visit) -> Vec<u8> {
+    let mut out = link.core.spares.take();
+    out.extend_from_slice(head.method.as_bytes());
+    out.push(b' ');
+    order.forward.write_target(&order.route.matcher, &order.path, &mut out);
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    rewrite::request(head, order, visit, link, &mut out);
+    out.extend_from_slice(b"\r\n");
+    out
+}
+
+/// Answers without an upstream.
+fn own<'p>(
+    link: &Link,
+    caller: &mut Caller,
+    (response, mut visit): (Response<bytes::Bytes>, Visit),
+    after: After,
+    mut body: Body,
+    rest: &mut [u8],
+) -> Step<'p> {
+    let is_clear = match body.take(rest) {
+        Ok(taken) => {
+            caller.keep(rest.get(taken.read..).unwrap_or_default());
+            !body.is_longer_than(LINGER_BYTES_MAX)
+        }
+        Err(_) => false,
+    };
+    let after = if is_clear { after } else { After::Closes };
+    let mut bytes = link.core.spares.take();
+    whole(&response, &mut visit, &link.core, after, &mut bytes);
+    Step::Own(Own { bytes, visit, after, rest: body })
+}
+
+/// Goes on to an upstream, with what is here of the body.
+fn on<'p>(
+    link: &'p Rc<Link>,
+    caller: &mut Caller,
+    mut job: Job<'p>,
+    mut body: Body,
+    rest: &mut [u8],
+) -> Step<'p> {
+    let refusal = match body.take(rest) {
+        Ok(taken) => {
+            job.bytes.extend_from_slice(rest.get(..taken.kept).unwrap_or_default());
+            caller.keep(rest.get(taken.read..).unwrap_or_default());
+            job.take_in(taken.data).err()
+        }
+        Err(_) => Some(super::BROKEN_BODY),
+    };
+    match refusal {
+        None => Step::Exchange(Box::new(Exchange::new(link, job, body))),
+        Some(refusal) => {
+            let mut visit = job.visit;
+            let response = visit.refuse(&refusal);
+            own(link, caller, (response, visit), After::Closes, body, &mut [])
+        }
+    }
+}
