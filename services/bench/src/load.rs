@@ -11,6 +11,7 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::Instant;
 
 use crate::Outcome;
+use crate::request::whole;
 
 /// Keeps `connections` busy at `address` for `span`, each sending `request` over and over. Gives
 /// the number of complete answers with the status 200; anything else ends the benchmark.
@@ -51,32 +52,14 @@ async fn connection(
     while Instant::now() < end {
         stream.write_all(request).await?;
         let mut filled = 0;
-        let mut whole = usize::MAX;
-        while filled < whole {
+        while whole(&buffer[..filled])?.is_none() {
             let read = stream.read(&mut buffer[filled..]).await?;
             if read == 0 {
                 return Err("the connection was closed".into());
             }
             filled += read;
-            if whole == usize::MAX {
-                whole = length(&buffer[..filled])?.unwrap_or(usize::MAX);
-            }
         }
         answers.set(answers.get() + 1);
     }
     Ok(())
-}
-
-/// Bytes of the whole answer, once its head is there.
-fn length(answer: &[u8]) -> Outcome<Option<usize>> {
-    let Some(head) = answer.windows(4).position(|window| window == b"\r\n\r\n") else {
-        return Ok(None);
-    };
-    let text = std::str::from_utf8(&answer[..head])?.to_ascii_lowercase();
-    if !text.starts_with("http/1.1 200") {
-        return Err(format!("the answer was {}", text.lines().next().unwrap_or("")).into());
-    }
-    let body = text.lines().find_map(|line| line.strip_prefix("content-length: "));
-    let body: usize = body.ok_or("the answer has no length")?.trim().parse()?;
-    Ok(Some(head + 4 + body))
 }

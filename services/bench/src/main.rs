@@ -5,11 +5,21 @@
 //! the code beside it: see [`program`].
 
 mod disk;
+mod figures;
+mod issuer;
 mod load;
+mod machine;
+mod peers;
+mod proc;
 mod program;
+mod proxies;
+mod request;
+mod rounds;
 mod sends;
 mod smoke;
+mod table;
 mod upstream;
+mod wrk;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -30,14 +40,19 @@ struct Arguments {
 enum Which {
     /// Two figures in half a minute: what the gateway costs, and durable messages per second.
     Smoke,
+    /// What a proxied request costs, beside nginx, HAProxy, Caddy and Pingora.
+    Proxies(proxies::Options),
 }
 
 fn main() -> ExitCode {
     if let Some(code) = program::as_named() {
         return code;
     }
-    let Arguments { which: Which::Smoke } = Arguments::parse();
-    match runtime().and_then(|runtime| runtime.block_on(smoke::run())) {
+    let report = match Arguments::parse().which {
+        Which::Smoke => runtime().and_then(|runtime| runtime.block_on(smoke::run())),
+        Which::Proxies(options) => proxies::run(&options),
+    };
+    match report {
         Ok(report) => {
             program::print(&report);
             ExitCode::SUCCESS

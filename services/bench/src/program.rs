@@ -1,21 +1,20 @@
-//! Processes under test. The benchmark's own binary, started under the name of a program, is that
-//! program: nothing else has to be built or found.
+//! Processes that take part. The benchmark's own binary, started under the name of a program, is
+//! that program: nothing else of ours has to be built or found. Others come from the system.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::time::Duration;
 
 use chassis::process::main as run;
+use rustix::process::{Pid, Signal, kill_process};
 
+use crate::machine::Place;
+use crate::proc::{self, Cpu, Memory};
 use crate::{Outcome, upstream};
 
-/// Clock ticks per second in `/proc` (`USER_HZ`, the same on every Linux).
-const TICKS_PER_SECOND: u64 = 100;
-
-/// The core of the load; what is under test has the other one.
-pub(crate) const CORE_OF_LOAD: usize = 1;
+/// Where programs of the system are looked for, whoever calls.
+const FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"];
 
 /// Runs as the program whose name this process was started under; `None` when that is the
 /// benchmark itself.
@@ -30,7 +29,7 @@ pub(crate) fn as_named() -> Option<ExitCode> {
     }
 }
 
-/// A process under test; killed when dropped.
+/// A process that takes part, and everything that it starts; killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
@@ -38,31 +37,38 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts this binary as `name`, on the core `core` where cores can be chosen, and waits until
-    /// it prints a line that begins with `ready`.
-    pub(crate) fn start(
+    /// Starts this binary as `name` and waits until it prints a line that begins with `ready`.
+    /// `load` is where the caller goes on.
+    pub(crate) fn own(
         name: &str,
-        core: usize,
+        place: Place,
+        load: Place,
         arguments: &[String],
         ready: &str,
     ) -> Outcome<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg0(name).args(arguments);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        // A child begins on the core of its parent: one that counts cores sees the one it gets.
-        pin(std::process::id(), core);
-        let child = command.spawn();
-        pin(std::process::id(), CORE_OF_LOAD);
-        let mut child = child?;
-        let mut lines = Vec::new();
-        let output = child.stdout.take().ok_or("the process has no output")?;
+        command.arg0(name).args(arguments).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut process = Self::start(command, place, load)?;
+        let output = process.child.stdout.take().ok_or("the process has no output")?;
         for line in BufReader::new(output).lines() {
-            lines.push(line?);
-            if lines.last().is_some_and(|line| line.starts_with(ready)) {
-                return Ok(Self { child, lines });
+            let line = line?;
+            let is_ready = line.starts_with(ready);
+            process.lines.push(line);
+            if is_ready {
+                return Ok(process);
             }
         }
-        Err(format!("{name} ended before it was ready: {:?}", child.wait()?).into())
+        Err(format!("{name} ended before it was ready: {:?}", process.child.wait()?).into())
+    }
+
+    /// Starts `command` in its place and goes on at the place of the load.
+    pub(crate) fn start(mut command: Command, place: Place, load: Place) -> Outcome<Self> {
+        command.stdin(Stdio::null());
+        // A child begins on the core of its parent: one that counts cores sees the one it gets.
+        place.take()?;
+        let child = command.spawn();
+        load.take()?;
+        Ok(Self { child: child?, lines: Vec::new() })
     }
 
     /// The text behind `label` in what it printed.
@@ -73,29 +79,48 @@ impl Process {
         Ok(found.ok_or_else(|| format!("{label} was not printed"))?.1.trim())
     }
 
-    /// CPU time that it has used, user and system.
-    pub(crate) fn cpu(&self) -> Outcome<Duration> {
-        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        let fields = text.rsplit(')').next().unwrap_or_default();
-        // Fields 14 and 15 of the line; the text begins with the third.
-        let ticks: u64 =
-            fields.split_whitespace().skip(11).take(2).flat_map(str::parse::<u64>).sum();
-        Ok(Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND))
+    /// Whether it has not ended yet.
+    pub(crate) fn is_there(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// CPU time of all its processes so far.
+    pub(crate) fn cpu(&self) -> Cpu {
+        proc::cpu(&proc::family(self.child.id()))
+    }
+
+    /// Memory of all its processes now.
+    pub(crate) fn memory(&self) -> Outcome<Memory> {
+        proc::memory(&proc::family(self.child.id()))
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        self.child.kill().ok();
+        // Parents come first, so that none starts a new child for one that was killed.
+        for id in proc::family(self.child.id()) {
+            let id = i32::try_from(id).ok().and_then(Pid::from_raw);
+            if let Some(id) = id {
+                kill_process(id, Signal::KILL).ok();
+            }
+        }
         self.child.wait().ok();
     }
 }
 
-/// Puts a process and its threads to come on one core; without `taskset` it stays free.
-fn pin(id: u32, core: usize) {
-    let mut command = Command::new("taskset");
-    command.args(["-a", "-p", "-c", &core.to_string(), &id.to_string()]);
-    command.stdout(Stdio::null()).stderr(Stdio::null()).status().ok();
+/// Where the program `name` of the system is.
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
+    FOLDERS.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.is_file())
+}
+
+/// Fails with what would help when a program of the system that is named like its package is missing.
+pub(crate) fn need(names: &[&str]) -> Outcome<()> {
+    let missing: Vec<_> = names.iter().copied().filter(|name| find(name).is_none()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let line = format!("apt-get install --no-install-recommends {}", missing.join(" "));
+    Err(format!("{} is missing: {line}", missing.join(", ")).into())
 }
 
 /// A closed standard output is nobody's loss.
