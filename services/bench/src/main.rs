@@ -5,7 +5,9 @@
 //! the code beside it: see [`program`].
 
 mod disk;
+mod echo;
 mod figures;
+mod frames;
 mod issuer;
 mod load;
 mod machine;
@@ -17,6 +19,7 @@ mod request;
 mod rounds;
 mod sends;
 mod smoke;
+mod sockets;
 mod table;
 mod upstream;
 mod wrk;
@@ -42,6 +45,8 @@ enum Which {
     Smoke,
     /// What a proxied request costs, beside nginx, HAProxy, Caddy and Pingora.
     Proxies(proxies::Options),
+    /// What a WebSocket message costs, beside nginx and HAProxy.
+    Sockets(sockets::Options),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +56,7 @@ fn main() -> ExitCode {
     let report = match Arguments::parse().which {
         Which::Smoke => runtime().and_then(|runtime| runtime.block_on(smoke::run())),
         Which::Proxies(options) => proxies::run(&options),
+        Which::Sockets(options) => sockets::run(&options),
     };
     match report {
         Ok(report) => {

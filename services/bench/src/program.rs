@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::machine::Place;
 use crate::proc::{self, Cpu, Memory};
-use crate::{Outcome, upstream};
+use crate::{Outcome, echo, upstream};
 
 /// Where programs of the system are looked for, whoever calls.
 const FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"];
@@ -25,6 +25,7 @@ pub(crate) fn as_named() -> Option<ExitCode> {
         "gateway" => Some(run(gateway::PROGRAM, gateway::start)),
         "hubbub" => Some(run(embedded::PROGRAM, embedded::start)),
         "upstream" => Some(upstream::main()),
+        "echo" => Some(echo::main()),
         _ => None,
     }
 }
