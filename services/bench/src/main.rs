@@ -11,6 +11,7 @@ mod frames;
 mod issuer;
 mod load;
 mod machine;
+mod memory;
 mod peers;
 mod proc;
 mod program;
@@ -47,6 +48,8 @@ enum Which {
     Proxies(proxies::Options),
     /// What a WebSocket message costs, beside nginx and HAProxy.
     Sockets(sockets::Options),
+    /// What idle connections cost in memory, beside nginx and HAProxy.
+    Memory(memory::Options),
 }
 
 fn main() -> ExitCode {
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Which::Smoke => runtime().and_then(|runtime| runtime.block_on(smoke::run())),
         Which::Proxies(options) => proxies::run(&options),
         Which::Sockets(options) => sockets::run(&options),
+        Which::Memory(options) => memory::run(&options),
     };
     match report {
         Ok(report) => {
