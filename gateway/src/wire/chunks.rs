@@ -1,8 +1,10 @@
 //! Walks over a chunked body (RFC 9112 section 7.1) to find its end, to the letter: what another
 //! parser might read differently is refused. Copies nothing.
 
-/// Longest chunk size line or trailer section, in bytes.
-const LINE_BYTES_MAX: u32 = 8 * 1024;
+/// Longest extensions and trailers of one body together, in bytes: nobody behind gets to see them.
+const EXTRA_BYTES_MAX: u32 = 8 * 1024;
+/// Most trailer fields.
+const TRAILERS_MAX: u32 = 64;
 /// Most hexadecimal digits of a size.
 const DIGITS_MAX: u32 = 15;
 
@@ -17,6 +19,7 @@ enum At {
     DataEndLine,
     /// At the beginning of a line after the last chunk.
     Trailer,
+    TrailerName,
     TrailerLine,
     TrailerLineEnd,
     LastLine,
@@ -29,9 +32,13 @@ impl At {
         match self {
             Self::Size => byte == b';',
             Self::Extension | Self::Trailer => byte != b'\r',
-            Self::TrailerLine | Self::TrailerLineEnd => true,
-            Self::SizeEnd | Self::Data | Self::DataEnd | Self::DataEndLine => false,
-            Self::LastLine | Self::Done => false,
+            Self::TrailerName | Self::TrailerLine | Self::TrailerLineEnd => true,
+            Self::SizeEnd
+            | Self::Data
+            | Self::DataEnd
+            | Self::DataEndLine
+            | Self::LastLine
+            | Self::Done => false,
         }
     }
 }
@@ -54,8 +61,9 @@ pub(crate) struct Chunks {
     digits: u32,
     /// Bytes of this chunk that are still to come.
     left: u64,
-    /// Bytes of this line, or of the trailer section.
-    line: u32,
+    /// Bytes of extensions and trailers so far.
+    extra: u32,
+    trailers: u32,
 }
 
 /// The body breaks the rules.
@@ -64,7 +72,7 @@ pub(crate) struct Broken;
 
 impl Chunks {
     pub(crate) const fn new() -> Self {
-        Self { at: At::Size, digits: 0, left: 0, line: 0 }
+        Self { at: At::Size, digits: 0, left: 0, extra: 0, trailers: 0 }
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -136,35 +144,38 @@ impl Chunks {
     }
 
     fn step(&mut self, byte: u8) -> Result<At, Broken> {
-        self.line += 1;
-        if self.line > LINE_BYTES_MAX {
-            return Err(Broken);
-        }
         match (self.at, byte) {
             (At::Size, b'\r' | b';') if self.digits > 0 => {
                 Ok(if byte == b';' { At::Extension } else { At::SizeEnd })
             }
             (At::Size, _) => self.digit(byte),
             (At::Extension, b'\r') => Ok(At::SizeEnd),
-            (At::Extension | At::TrailerLine, _) if is_text(byte) => Ok(self.at),
+            (At::Extension | At::TrailerLine, _) if is_text(byte) => self.extra(self.at),
             (At::SizeEnd, b'\n') => {
-                (self.line, self.digits) = (0, 0);
+                self.digits = 0;
                 Ok(if self.left == 0 { At::Trailer } else { At::Data })
             }
             (At::DataEnd, b'\r') => Ok(At::DataEndLine),
-            (At::DataEndLine, b'\n') => {
-                self.line = 0;
-                Ok(At::Size)
-            }
+            (At::DataEndLine, b'\n') => Ok(At::Size),
             (At::Trailer, b'\r') => Ok(At::LastLine),
-            (At::Trailer, _) if is_text(byte) && byte != b' ' && byte != b'\t' => {
-                Ok(At::TrailerLine)
+            (At::Trailer, _) if is_token(byte) && self.trailers < TRAILERS_MAX => {
+                self.trailers += 1;
+                self.extra(At::TrailerName)
             }
+            (At::TrailerName, _) if is_token(byte) => self.extra(At::TrailerName),
+            // What has no name is no field, but perhaps the next request behind a body cut short.
+            (At::TrailerName, b':') => self.extra(At::TrailerLine),
             (At::TrailerLine, b'\r') => Ok(At::TrailerLineEnd),
             (At::TrailerLineEnd, b'\n') => Ok(At::Trailer),
             (At::LastLine, b'\n') => Ok(At::Done),
             _ => Err(Broken),
         }
+    }
+
+    /// Counts a byte of an extension or a trailer, within bounds.
+    fn extra(&mut self, next: At) -> Result<At, Broken> {
+        self.extra += 1;
+        if self.extra > EXTRA_BYTES_MAX { Err(Broken) } else { Ok(next) }
     }
 
     fn digit(&mut self, byte: u8) -> Result<At, Broken> {
@@ -176,6 +187,14 @@ impl Chunks {
         self.left = self.left << 4 | u64::from(digit);
         Ok(At::Size)
     }
+}
+
+/// What a field's name is made of (RFC 9110 section 5.6.2).
+const fn is_token(byte: u8) -> bool {
+    matches!(
+        byte,
+        b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+    ) || byte.is_ascii_alphanumeric()
 }
 
 /// What may stand in an extension or a trailer line.
@@ -225,6 +244,10 @@ mod tests {
             "5;\0\r\nhello\r\n",
             "0\r\nA: b\n\r\n",
             "0\r\n folded\r\n\r\n",
+            "0\r\nno field\r\n\r\n",
+            "0\r\nGET / HTTP/1.1\r\n\r\n",
+            "0\r\n: b\r\n\r\n",
+            "0\r\nA : b\r\n\r\n",
             "0\r\n\rX",
             "1234567890abcdef0\r\n",
         ] {
@@ -233,9 +256,13 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_bounded() {
+    fn what_nobody_gets_to_see_is_bounded() {
+        let each = format!("1;{}\r\nx\r\n", "y".repeat(99));
+        assert!(walk(&each.repeat(80)).is_ok());
+        assert_eq!(walk(&each.repeat(90)), Err(Broken));
         assert_eq!(walk(&format!("5;{}\r\n", "x".repeat(9000))), Err(Broken));
-        assert_eq!(walk(&format!("0\r\n{}\r\n", "A: b\r\n".repeat(2000))), Err(Broken));
+        assert_eq!(walk(&format!("0\r\n{}\r\n", "A: b\r\n".repeat(65))), Err(Broken));
+        assert!(walk(&format!("0\r\n{}\r\n", "A: b\r\n".repeat(64))).is_ok());
     }
 
     #[test]

@@ -145,7 +145,9 @@ fn large() -> Vec<Case> {
     let many = "1\r\nx\r\n".repeat(3000) + "0\r\n\r\n";
     let extension = "x".repeat(20_000);
     let little: String = (0..200).map(|_| "1;aaaaaaaaaaaaaaaaaaaa\r\nx\r\n").collect();
+    let each = format!("1;{}\r\nx\r\n", "y".repeat(30)).repeat(1000);
     vec![
+        refused("chunk-extensions-huge-together", each + "0\r\n\r\n"),
         refused("chunk-extension-huge", format!("5;{extension}\r\nhello\r\n0\r\n\r\n")),
         refused("chunk-extension-huge-on-the-last", format!("5\r\nhello\r\n0;{extension}\r\n\r\n")),
         refused("chunk-size-endless", "0".repeat(20_000) + "5\r\nhello\r\n0\r\n\r\n"),
