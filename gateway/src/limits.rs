@@ -2,6 +2,7 @@
 //! never waits, never does I/O.
 
 use std::cell::Cell;
+use std::net::Ipv6Addr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,8 +13,8 @@ use crate::head::{Head, Seen, Version};
 use crate::refusal::Refusal;
 use crate::route::SERVED;
 
-/// Fields that make up most of a host name (RFC 3986 section 3.2.2), beside letters and digits.
-const HOST_MARKS: &[u8] = b".-_~:[]%!$&'()*+,;=";
+/// What a host name may have beside letters, digits and encoded bytes (RFC 3986 section 3.2.2).
+const NAME_MARKS: &[u8] = b".-_~!$&'()*+,;=";
 /// Transfer codings that exist (RFC 9112 section 7) and are not served.
 const KNOWN_CODINGS: [&str; 5] = ["gzip", "x-gzip", "deflate", "compress", "x-compress"];
 
@@ -172,9 +173,40 @@ fn host(head: &Head<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// A name or an address, and perhaps a port (RFC 9110 section 7.2); nobody's name is in it.
 fn is_host(host: &[u8]) -> bool {
-    let part = |b: &u8| b.is_ascii_alphanumeric() || HOST_MARKS.contains(b);
-    !host.is_empty() && host.iter().all(part)
+    if let Some(bracketed) = host.strip_prefix(b"[") {
+        let mut parts = bracketed.splitn(2, |b| *b == b']');
+        let is_end = |end: &[u8]| end.is_empty() || end.strip_prefix(b":").is_some_and(is_port);
+        return is_ipv6(parts.next().unwrap_or_default()) && parts.next().is_some_and(is_end);
+    }
+    let mut parts = host.splitn(2, |b| *b == b':');
+    is_name(parts.next().unwrap_or_default()) && parts.next().is_none_or(is_port)
+}
+
+fn is_name(name: &[u8]) -> bool {
+    let mut bytes = name.iter();
+    let is_hex = |b: Option<&u8>| b.is_some_and(u8::is_ascii_hexdigit);
+    while let Some(byte) = bytes.next() {
+        let is_good = match byte {
+            b'%' => is_hex(bytes.next()) && is_hex(bytes.next()),
+            byte => byte.is_ascii_alphanumeric() || NAME_MARKS.contains(byte),
+        };
+        if !is_good {
+            return false;
+        }
+    }
+    !name.is_empty()
+}
+
+fn is_ipv6(address: &[u8]) -> bool {
+    std::str::from_utf8(address).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
+}
+
+/// Digits, or nothing.
+fn is_port(port: &[u8]) -> bool {
+    let is_number = || std::str::from_utf8(port).is_ok_and(|text| text.parse::<u16>().is_ok());
+    port.is_empty() || (port.iter().all(u8::is_ascii_digit) && is_number())
 }
 
 fn expectation(head: &Head<'_>) -> Result<(), Refusal> {
@@ -302,6 +334,22 @@ pub(crate) mod tests {
         ] {
             let found = both_ways(head, |head| check(head, &limits()).err().map(|r| r.kind()));
             assert_eq!(found, verdict, "{head:?}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_and_perhaps_a_port() {
+        for host in
+            ["a", "a.b.", "A_b", "a:", "a:80", "1.2.3.4:80", "[::1]", "[::1]:", "[::1]:80", "%41"]
+        {
+            assert!(is_host(host.as_bytes()), "{host}");
+        }
+        for host in [
+            "", ":", ":80", "a:b", "a:+1", "a:65536", "a:1:2", "::1", "[::1", "[::1]x", "[::1]:x",
+            "[]", "[a]", "a[::1]", "a]", "a%", "a%4", "a%4g", "a@b", "a/b", "a b", "a\\b",
+            "\u{e9}",
+        ] {
+            assert!(!is_host(host.as_bytes()), "{host}");
         }
     }
 
