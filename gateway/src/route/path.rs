@@ -22,6 +22,10 @@ impl<'a> Path<'a> {
             Some((path, query)) => (path, Some(query)),
             None => (target, None),
         };
+        if path.is_empty() && query.is_some_and(|query| query.bytes().all(is_query)) {
+            // Of an absolute target with a query alone (RFC 9112 section 3.2.1).
+            return Ok(Self { path: Cow::Owned("/".to_owned()), query });
+        }
         if !path.starts_with('/') {
             return Err(Refusal::Malformed("The path has to begin with a slash."));
         }
@@ -197,6 +201,14 @@ mod tests {
         let path = Path::canonical("/a?x=%2f..%2F&y=//").unwrap();
         assert_eq!(path.query, Some("x=%2f..%2F&y=//"));
         assert!(Path::canonical("/a?x= y").is_err());
+    }
+
+    #[test]
+    fn a_query_without_a_path_belongs_to_the_root() {
+        let path = Path::canonical("?x").unwrap();
+        assert_eq!((&*path.path, path.query), ("/", Some("x")));
+        assert!(!path.is_as_it_came(), "what came is no path");
+        assert!(Path::canonical("?x y").is_err());
     }
 
     #[test]
