@@ -31,7 +31,7 @@ use gate::Gate;
 use reply::{Answer, Reply};
 
 pub(crate) use body::Upload;
-pub(crate) use upgrade::{Handshake, Tunnel, handshake};
+pub(crate) use upgrade::{Handshake, handshake};
 
 /// Most bytes that hyper holds of one caller: more than the gate lets a head have.
 const HTTP_BUFFER_BYTES: usize = 128 * 1024;

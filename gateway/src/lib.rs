@@ -40,6 +40,7 @@ mod refusal;
 mod rewrite;
 mod route;
 mod spares;
+mod tunnel;
 mod visit;
 mod way;
 mod wheel;

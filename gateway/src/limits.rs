@@ -49,6 +49,13 @@ pub struct Limits {
     /// How long a tunnel lives on after one side has ended its half.
     #[serde(with = "chassis::config::span")]
     pub tunnel_half_close_timeout: Duration,
+    /// How long a tunnel may live at all.
+    #[serde(with = "chassis::config::span")]
+    pub tunnel_total_timeout: Duration,
+    /// How long frames in progress may take to end when the gateway closes a tunnel, and after that
+    /// both sides to end their halves.
+    #[serde(with = "chassis::config::span")]
+    pub tunnel_close_timeout: Duration,
 }
 
 /// How a request's body is delimited (RFC 9112 section 6).
@@ -273,6 +280,8 @@ pub(crate) mod tests {
             body_idle_timeout: Duration::from_secs(1),
             tunnel_idle_timeout: Duration::from_secs(1),
             tunnel_half_close_timeout: Duration::from_secs(1),
+            tunnel_total_timeout: Duration::from_secs(1),
+            tunnel_close_timeout: Duration::from_secs(1),
         }
     }
 

@@ -9,8 +9,8 @@ use std::task::Waker;
 use http::HeaderValue;
 
 use crate::core::Core;
-use crate::general::Tunnel;
 use crate::refusal::Refusal;
+use crate::tunnel::Tunnel;
 use crate::wheel::Timer;
 
 /// What a connection is doing.

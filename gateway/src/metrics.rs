@@ -58,9 +58,35 @@ pub(crate) struct Counters {
     pub in_flight: Count,
     pub tunnels: Count,
     pub tunnels_opened: Count,
+    tunnels_closed: [Count; TunnelEnd::ALL.len()],
     pub log_lines_lost: Count,
     pub lean_requests: Count,
     pub general_requests: Count,
+}
+
+/// Why a tunnel ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TunnelEnd {
+    /// The gateway drains.
+    Drained,
+    /// Nothing moved for too long.
+    Idle,
+    /// It lived for too long.
+    Total,
+    /// Its sides ended it.
+    Ended,
+    /// A side broke off.
+    Broken,
+}
+
+impl TunnelEnd {
+    const ALL: [(Self, &str); 5] = [
+        (Self::Drained, "drained"),
+        (Self::Idle, "idle"),
+        (Self::Total, "total"),
+        (Self::Ended, "ended"),
+        (Self::Broken, "broken"),
+    ];
 }
 
 #[derive(Debug, Default)]
@@ -92,6 +118,7 @@ impl Counters {
             in_flight: Count::default(),
             tunnels: Count::default(),
             tunnels_opened: Count::default(),
+            tunnels_closed: Default::default(),
             log_lines_lost: Count::default(),
             lean_requests: Count::default(),
             general_requests: Count::default(),
@@ -123,6 +150,13 @@ impl Counters {
     /// A request was refused.
     pub(crate) fn refused(&self, kind: Kind) {
         if let Some(count) = self.refusals.get(kind as usize) {
+            count.add(1);
+        }
+    }
+
+    /// A tunnel has ended.
+    pub(crate) fn tunnel_closed(&self, end: TunnelEnd) {
+        if let Some(count) = self.tunnels_closed.get(end as usize) {
             count.add(1);
         }
     }
@@ -179,6 +213,7 @@ impl Collector for Scrape {
             let level = ConstGauge::new(self.sum(read));
             level.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
         }
+        self.tunnels(&mut encoder)?;
         self.upstreams(&mut encoder)
     }
 }
@@ -247,6 +282,17 @@ impl Scrape {
                 let labels = [("kind", kind.slug())];
                 ConstCounter::new(count).encode(metric.encode_family(&labels)?)?;
             }
+        }
+        Ok(())
+    }
+
+    fn tunnels(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let (name, help) = ("gateway_tunnels_closed", "Upgraded connections that have ended.");
+        let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (end, cause) in TunnelEnd::ALL {
+            let counts = self.cores.iter().filter_map(|c| c.tunnels_closed.get(end as usize));
+            let count: u64 = counts.map(Count::get).sum();
+            ConstCounter::new(count).encode(metric.encode_family(&[("cause", cause)])?)?;
         }
         Ok(())
     }

@@ -1,11 +1,8 @@
-//! WebSockets: an ordinary exchange until the upstream's matching 101, a tunnel of bytes after it
-//! (RFC 9110 section 7.8, RFC 6455 section 4).
+//! The opening of WebSockets: an ordinary exchange until the upstream's matching 101 (RFC 9110
+//! section 7.8, RFC 6455 section 4), which leaves a [`Tunnel`].
 
-use std::cell::Cell;
 use std::future::{Future as _, poll_fn};
-use std::io;
 use std::pin::pin;
-use std::rc::Rc;
 use std::task::Poll;
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
@@ -13,18 +10,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 use super::body::Upload;
 use super::forward::{Exchange, Failure, Found};
 use super::reply::Becomes;
 use crate::cors::Origin;
 use crate::head::{Head, Seen};
-use crate::link::Link;
 use crate::pool::Connection;
 use crate::refusal::Refusal;
+use crate::tunnel::Tunnel;
 
 /// What a server appends to a key before hashing it (RFC 6455 section 1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -103,7 +97,7 @@ pub(super) async fn open(
         poll_fn(|cx| connection.poll_without_shutdown(cx)).await.map_err(|error| broken(&error))?;
     }
     let parts = connection.into_parts();
-    link.put_tunnel(Tunnel { upstream: parts.io.into_inner(), early: parts.read_buf.to_vec() });
+    link.put_tunnel(Tunnel::new(parts.io.into_inner(), parts.read_buf.to_vec()));
     Ok((response, None, Becomes::Socket))
 }
 
@@ -125,128 +119,6 @@ fn check(response: &Response<Incoming>, exchange: &Exchange<'_>) -> Result<(), R
     matches
         .then_some(())
         .ok_or_else(|| exchange.broken("its 101 does not match what was asked for"))
-}
-
-/// The upstream's end of a connection that has left HTTP.
-#[derive(Debug)]
-pub(crate) struct Tunnel {
-    upstream: TcpStream,
-    /// What the upstream sent right behind its 101.
-    early: Vec<u8>,
-}
-
-impl Tunnel {
-    /// Carries bytes both ways until both sides have ended, nothing moves for too long, or the
-    /// gateway drains. `ahead` is what the caller sent right behind its request.
-    pub(crate) async fn run(mut self, link: &Rc<Link>, mut caller: TcpStream, ahead: Vec<u8>) {
-        let core = &link.core;
-        let _permit = core.tunnels.enter();
-        core.counters.tunnels_opened.add(1);
-        let flow = Flow { link, is_half: Cell::new(false) };
-        link.timer.clear();
-        flow.moved();
-        let (from_caller, to_caller) = caller.split();
-        let (from_upstream, to_upstream) = self.upstream.split();
-        let mut up = pin!(flow.carry(from_caller, to_upstream, ahead));
-        let mut down = pin!(flow.carry(from_upstream, to_caller, self.early));
-        let (mut is_up_over, mut is_down_over, mut is_told) = (false, false, false);
-        poll_fn(|cx| {
-            if core.is_closing() && !is_told {
-                is_told = true;
-                link.timer.set(core.spread(core.shared.config.drain_tunnels));
-            }
-            // A side that breaks off takes the other with it.
-            for (is_over, way) in
-                [(&mut is_up_over, up.as_mut()), (&mut is_down_over, down.as_mut())]
-            {
-                if !*is_over && let Poll::Ready(ended) = way.poll(cx) {
-                    *is_over = true;
-                    if ended.is_err() {
-                        return Poll::Ready(());
-                    }
-                }
-            }
-            let is_late = link.deadline.poll(cx).is_ready() || link.timer.poll(cx).is_ready();
-            if is_late || (is_up_over && is_down_over) { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
-        link.deadline.clear();
-    }
-}
-
-/// Both directions of one tunnel.
-struct Flow<'a> {
-    link: &'a Link,
-    /// Whether one of them has ended.
-    is_half: Cell<bool>,
-}
-
-impl Flow<'_> {
-    /// Something moved: the tunnel may be silent anew.
-    fn moved(&self) {
-        let waits = &self.link.core.waits;
-        let wait = if self.is_half.get() { waits.half_close } else { waits.tunnel_idle };
-        self.link.deadline.set(wait);
-    }
-
-    /// Carries bytes one way, through the core's buffer, so that a silent tunnel holds none; ends
-    /// the other side when this one has ended.
-    async fn carry(
-        &self,
-        from: ReadHalf<'_>,
-        mut to: WriteHalf<'_>,
-        mut left: Vec<u8>,
-    ) -> io::Result<()> {
-        loop {
-            if !left.is_empty() {
-                to.writable().await?;
-                match to.try_write(&left) {
-                    Ok(written) => drop(left.drain(..written)),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                    Err(error) => return Err(error),
-                }
-                self.moved();
-                continue;
-            }
-            from.readable().await?;
-            match self.pass(&from, &to) {
-                Ok(Passed::End) => break,
-                Ok(Passed::All) => left = Vec::new(),
-                Ok(Passed::Left(rest)) => left = rest,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                Err(error) => return Err(error),
-            }
-            self.moved();
-        }
-        self.is_half.set(true);
-        self.moved();
-        to.shutdown().await
-    }
-
-    /// Passes on what is there now, as far as the other side takes it.
-    fn pass(&self, from: &ReadHalf<'_>, to: &WriteHalf<'_>) -> io::Result<Passed> {
-        let mut buffer = self.link.core.buffer.borrow_mut();
-        let read = from.try_read(&mut buffer)?;
-        if read == 0 {
-            return Ok(Passed::End);
-        }
-        let part = buffer.get(..read).unwrap_or_default();
-        let written = match to.try_write(part) {
-            Ok(written) => written,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            Err(error) => return Err(error),
-        };
-        let rest = part.get(written..).unwrap_or_default();
-        Ok(if rest.is_empty() { Passed::All } else { Passed::Left(rest.to_vec()) })
-    }
-}
-
-/// How much of what was read went on.
-enum Passed {
-    /// There was nothing, and there never will be.
-    End,
-    All,
-    Left(Vec<u8>),
 }
 
 #[cfg(test)]

@@ -4,9 +4,12 @@
 mod auth;
 mod bodies;
 mod forwarding;
+mod frames;
 mod framing;
 mod own;
+mod parting;
 mod sockets;
 mod stopping;
 mod support;
+mod tunnels;
 mod upstreams;

@@ -1,20 +1,24 @@
-//! WebSockets: a tunnel, and nothing but a tunnel, after the upstream's own 101.
+//! The opening of WebSockets: a tunnel, and nothing but a tunnel, after the upstream's own 101.
 
 use std::time::Duration;
+
+use tokio::time::timeout;
 
 use crate::support::{Caller, Gateway, Upstream, gateway, until};
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-fn ask(more: &str) -> String {
+/// A request for a WebSocket, with more fields.
+pub(crate) fn ask(more: &str) -> String {
     format!(
         "GET /api/chat/ws/room1?since=1 HTTP/1.1\r\nHost: hub\r\nConnection: keep-alive, Upgrade\r\n\
          Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n{more}\r\n"
     )
 }
 
-fn switch() -> String {
+/// The answer that fits [`ask`].
+pub(crate) fn switch() -> String {
     format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Accept: {ACCEPT}\r\nSec-WebSocket-Protocol: chat.v1.json\r\n\r\n"
@@ -73,39 +77,6 @@ async fn bytes_go_both_ways_early_ones_too() {
 }
 
 #[tokio::test]
-async fn much_goes_through_and_nothing_is_lost() {
-    let upstream = echo("").await;
-    let gateway = gateway(upstream.address, &[]).await;
-    let caller = open(&gateway, "").await;
-    let sent: Vec<u8> = (0..4_000_000_u32).map(|n| (n % 251) as u8).collect();
-    let (mut from, mut to) = caller.stream.into_split();
-    let (writing, reading) = (sent.clone(), sent.len());
-    let write = async move {
-        use tokio::io::AsyncWriteExt as _;
-        to.write_all(&writing).await.unwrap();
-        to
-    };
-    let read = async move {
-        use tokio::io::AsyncReadExt as _;
-        let mut got = vec![0; reading];
-        from.read_exact(&mut got).await.unwrap();
-        got
-    };
-    let (_open, got) = tokio::join!(write, read);
-    assert!(got == sent);
-}
-
-#[tokio::test]
-async fn one_side_may_end_before_the_other() {
-    let upstream = echo("").await;
-    let gateway = gateway(upstream.address, &[]).await;
-    let mut caller = open(&gateway, "").await;
-    caller.send("last words").await;
-    tokio::io::AsyncWriteExt::shutdown(&mut caller.stream).await.unwrap();
-    assert_eq!(caller.rest().await, "last wordsbye");
-}
-
-#[tokio::test]
 async fn an_answer_other_than_101_is_an_ordinary_one() {
     let answer = "HTTP/1.1 403 Forbidden\r\nContent-Length: 4\r\n\r\nnope";
     let upstream = Upstream::answering(answer).await;
@@ -117,6 +88,34 @@ async fn an_answer_other_than_101_is_an_ordinary_one() {
     // The connection never left HTTP.
     caller.send("GET /open/a HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert_eq!(caller.answer().await.status, 403);
+}
+
+#[tokio::test]
+async fn what_comes_before_the_101_is_not_for_the_upstream_yet() {
+    let upstream = Upstream::start(async |mut peer| {
+        peer.request().await;
+        let early = timeout(Duration::from_millis(200), peer.caller.stream.readable()).await;
+        assert!(early.is_err() && peer.caller.ahead.is_empty());
+        peer.caller.send(switch()).await;
+        let got = peer.caller.exactly(5).await;
+        peer.caller.send(got).await;
+    })
+    .await;
+    let gateway = gateway(upstream.address, &[]).await;
+    let mut caller = open(&gateway, "early").await;
+    assert_eq!(caller.exactly(5).await, b"early");
+}
+
+#[tokio::test]
+async fn a_request_behind_one_that_opens_nothing_goes_through_every_door() {
+    let answer = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n";
+    let upstream = Upstream::answering(answer).await;
+    let gateway = gateway(upstream.address, &[]).await;
+    let mut caller = gateway.connect().await;
+    caller.send(ask("") + "GET /api/users/1 HTTP/1.1\r\nHost: hub\r\n\r\n").await;
+    assert_eq!(caller.answer().await.status, 403);
+    assert_eq!(caller.answer().await.status, 401);
+    upstream.saw_one();
 }
 
 #[tokio::test]
@@ -147,6 +146,9 @@ async fn a_bad_handshake_is_refused_before_the_upstream_hears_of_it() {
     ] {
         gateway.ask(&request).await.is_problem(kind, status);
     }
+    let newer = gateway.ask(&ask("").replace("Version: 13", "Version: 25")).await;
+    assert_eq!(newer.field("sec-websocket-version"), Some("13"), "{newer:?}");
+    assert_eq!(newer.field("upgrade"), Some("websocket"), "{newer:?}");
     assert!(upstream.saw().is_empty());
     let own = ask("Origin: http://hub\r\n");
     let mut caller = gateway.connect().await;
@@ -159,45 +161,16 @@ async fn other_upgrades_and_other_routes_do_not_switch() {
     let upstream = Upstream::ok().await;
     let gateway = gateway(upstream.address, &[]).await;
     let elsewhere = ask("").replace("/api/chat/ws/room1", "/open/a");
-    let h2c = ask("").replace("Upgrade: websocket", "Upgrade: h2c");
+    let h2c = ask("HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n")
+        .replace("Upgrade: websocket", "Upgrade: h2c")
+        .replace("keep-alive, Upgrade", "Upgrade, HTTP2-Settings");
     let old = ask("").replace("HTTP/1.1", "HTTP/1.0");
     for request in [elsewhere, h2c, old] {
         assert_eq!(gateway.ask(&request).await.status, 200, "{request}");
         let saw = upstream.saw().pop().unwrap();
         assert_eq!((saw.field("upgrade"), saw.field("connection")), (None, None));
+        assert_eq!(saw.field("http2-settings"), None);
     }
-}
-
-#[tokio::test]
-async fn a_silent_tunnel_ends() {
-    let upstream = echo("").await;
-    let setting = "gateway.limits.tunnel_idle_timeout=200ms";
-    let gateway = gateway(upstream.address, &[setting]).await;
-    let mut caller = open(&gateway, "").await;
-    assert_eq!(caller.rest().await, "");
-}
-
-#[tokio::test]
-async fn a_tunnel_ends_with_its_upstream() {
-    let upstream = Upstream::start(async |mut peer| {
-        peer.request().await;
-        peer.caller.send(switch() + "one frame").await;
-    })
-    .await;
-    let setting = "gateway.limits.tunnel_half_close_timeout=200ms";
-    let gateway = gateway(upstream.address, &[setting]).await;
-    let mut caller = open(&gateway, "").await;
-    assert_eq!(caller.rest().await, "one frame");
-    drop(caller);
-    let mut metrics = String::new();
-    for _ in 0..200 {
-        metrics = gateway.operator("/metrics").await.body;
-        if metrics.contains("gateway_tunnels 0") && metrics.contains("gateway_connections 0") {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("it is still counted: {metrics}");
 }
 
 #[tokio::test]

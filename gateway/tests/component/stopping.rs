@@ -7,7 +7,6 @@ use chassis::running::Drained;
 use chassis::{Bus, Clock, Deps, Random, StartError};
 use gateway::Config;
 use tokio::net::TcpStream;
-use tokio::time::Instant;
 
 use crate::support::{Upstream, gateway, until};
 
@@ -67,34 +66,6 @@ async fn readiness_turns_false_before_callers_are_turned_away() {
     assert_eq!(gateway.get("/open/a").await.status, 200, "within the delay");
     assert_eq!(gateway.drain(Duration::from_secs(5)).await, Drained::Clean);
     assert!(TcpStream::connect(address).await.is_err());
-}
-
-#[tokio::test]
-async fn a_tunnel_is_closed_within_its_window() {
-    let upstream = Upstream::start(async |mut peer| {
-        peer.request().await;
-        peer.caller
-            .send(
-                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                 Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
-            )
-            .await;
-        peer.request().await;
-    })
-    .await;
-    let gateway = gateway(upstream.address, &["gateway.drain_tunnels=300ms"]).await;
-    let mut caller = gateway.connect().await;
-    caller
-        .send(
-            "GET /api/chat/ws HTTP/1.1\r\nHost: hub\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-        )
-        .await;
-    caller.head().await.unwrap();
-    let began = Instant::now();
-    let (drained, rest) = tokio::join!(gateway.drain(Duration::from_secs(8)), caller.rest());
-    assert_eq!((drained, rest.as_str()), (Drained::Clean, ""));
-    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
 }
 
 #[tokio::test]
