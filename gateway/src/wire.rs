@@ -8,9 +8,8 @@ mod whole;
 
 use std::mem::MaybeUninit;
 
-use crate::core::Core;
-use crate::head::{Fields, Head};
-use crate::limits::{self, Framing};
+use crate::head::{Fields, Head, Scratch};
+use crate::limits::{self, Framing, Limits};
 use crate::refusal::Refusal;
 
 pub(crate) use answer::{AnswerFraming, AnswerHead, answer};
@@ -46,8 +45,11 @@ impl Parsed<'_> {
 }
 
 /// The head of a request at the beginning of `bytes`; `None` while it is not whole.
-pub(crate) fn request<'a>(bytes: &'a [u8], core: &'a Core) -> Result<Option<Parsed<'a>>, Refusal> {
-    let limits = &core.plan.limits;
+pub(crate) fn request<'a>(
+    bytes: &'a [u8],
+    limits: &Limits,
+    scratch: &'a Scratch,
+) -> Result<Option<Parsed<'a>>, Refusal> {
     let mut slots = [const { MaybeUninit::uninit() }; FIELDS_MAX];
     let mut request = httparse::Request::new(&mut []);
     let length = match request.parse_with_uninit_headers(bytes, &mut slots) {
@@ -67,7 +69,7 @@ pub(crate) fn request<'a>(bytes: &'a [u8], core: &'a Core) -> Result<Option<Pars
     else {
         return Err(Refusal::Malformed("The head is broken."));
     };
-    let fields = core.scratch.raw_fields(request.headers);
+    let fields = scratch.raw_fields(request.headers);
     let line = Line { method, target, version };
     let head = Head::of_raw(method, target, version, &fields);
     limits::sizes(&head, limits)?;

@@ -197,7 +197,9 @@ impl Gate {
 
 /// What the head at the beginning of `bytes` lets pass; `None` while it is not whole.
 fn judge(bytes: &[u8], link: &Link) -> Result<Option<Pass>, Refusal> {
-    let Some(head) = wire::request(bytes, &link.core)? else { return Ok(None) };
+    let Some(head) = wire::request(bytes, &link.core.plan.limits, &link.core.scratch)? else {
+        return Ok(None);
+    };
     let length = head.length as u64;
     Ok(Some(match head.framing {
         Framing::Empty => Pass::Bytes(length),

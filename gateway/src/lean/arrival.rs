@@ -108,7 +108,7 @@ fn begin<'p>(
     waiting: &mut Option<Visit>,
 ) -> Option<Step<'p>> {
     let core = &link.core;
-    let parsed = match wire::request(bytes, core) {
+    let parsed = match wire::request(bytes, &core.plan.limits, &core.scratch) {
         Ok(Some(parsed)) => parsed,
         Ok(None) => return None,
         Err(refusal) => {

@@ -94,6 +94,16 @@ pub(super) enum Failure {
     Stalled,
 }
 
+impl Failure {
+    const fn is_the_upstreams(&self) -> bool {
+        match self {
+            Self::Dead(_) | Self::Unreachable(_) | Self::Bad(_) | Self::Late => true,
+            Self::BrokeOff(_) | Self::Stalled => true,
+            Self::Refused(_) | Self::Gone => false,
+        }
+    }
+}
+
 /// How far the request has gone up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Upload {
@@ -150,7 +160,9 @@ impl<'p> Exchange<'p> {
         match outcome {
             Ok(()) => self.end(),
             Err(failure) => {
-                self.count(&failure, counts);
+                if failure.is_the_upstreams() {
+                    counts.failed.add(1);
+                }
                 self.fail(caller, failure).await
             }
         }
@@ -327,16 +339,6 @@ impl<'p> Exchange<'p> {
             Failure::Refused(Refusal::Slow)
         } else {
             Failure::Late
-        }
-    }
-
-    fn count(&self, failure: &Failure, counts: &PerUpstream) {
-        match failure {
-            Failure::Dead(_) | Failure::Unreachable(_) | Failure::Bad(_) | Failure::Late => {
-                counts.failed.add(1);
-            }
-            Failure::BrokeOff(_) | Failure::Stalled => counts.failed.add(1),
-            Failure::Refused(_) | Failure::Gone => {}
         }
     }
 
