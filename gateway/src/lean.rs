@@ -50,7 +50,7 @@ pub(crate) async fn serve(link: &Rc<Link>, stream: TcpStream) -> Option<(TcpStre
                 waiting = Some(*visit);
                 continue;
             }
-            Step::Own(own) => say(link, &mut caller, own).await,
+            Step::Own(own) => say(link, &mut caller, *own).await,
             Step::Exchange(exchange) => exchange.run(&mut caller).await,
         };
         let goes_on = match ended {

@@ -1,21 +1,23 @@
 //! The hub: an API gateway that knows HTTP and its own configuration, and no service's name.
 //!
-//! A request walks a straight corridor; each door may refuse, and none waits for I/O but the last:
+//! A request walks a straight corridor; each door may refuse, and none waits:
 //!
 //! ```text
-//! listen -> limits -> route -> auth -> quota -> forward -> reply
-//!   |         |         |        |       |         |         '- counted and logged when its last byte has left
-//!   |         |         |        |       |         '- pool: a connection of this core; body streamed both ways
-//!   |         |         |        |       '- tokens per caller or address
-//!   |         |         |        '- bearer token -> caller, remembered per core
-//!   |         |         '- the canonical path, matched, authorised and forwarded as one
-//!   |         '- what a head may look like
+//! listen -> wire -> limits -> route -> auth -> quota -> exchange -> visit
+//!   |        |        |         |        |       |         |          '- counted and logged when its last byte has left
+//!   |        |        |         |        |       |         '- pool: a connection of this core; bodies streamed both ways
+//!   |        |        |         |        |       '- tokens per caller or address
+//!   |        |        |         |        '- bearer token -> caller, remembered per core
+//!   |        |        |         '- the canonical path, matched, authorised and forwarded as one
+//!   |        |        '- what a head may look like
+//!   |        '- HTTP to the letter
 //!   '- one thread per core: its own listener, connections, counters and caches
 //! ```
 //!
-//! Doors look at a type of our own for heads, never at a library's. The control plane (operators'
-//! listener, probes, the issuer's keys) runs on the runtime that called [`start`]; nothing that a
-//! request passes is shared between cores but what nobody writes.
+//! Two ways lead through it: `lean`, our own relay for plain HTTP/1.1, and `general`, with hyper at
+//! both ends. Doors look at a type of our own for heads, never at a library's. The control plane
+//! (operators' listener, probes, the issuer's keys) runs on the runtime that called [`start`]; nothing
+//! that a request passes is shared between cores but what nobody writes.
 
 mod access;
 mod admin;

@@ -34,7 +34,7 @@ pub(super) enum Step<'p> {
         seen: u64,
     },
     /// The gateway answers itself.
-    Own(Own),
+    Own(Box<Own>),
     Exchange(Box<Exchange<'p>>),
 }
 
@@ -201,7 +201,7 @@ fn own<'p>(
     let after = if is_clear { after } else { After::Closes };
     let mut bytes = link.core.spares.take();
     whole(&response, &mut visit, &link.core, after, &mut bytes);
-    Step::Own(Own { bytes, visit, after, rest: body })
+    Step::Own(Box::new(Own { bytes, visit, after, rest: body }))
 }
 
 /// Goes on to an upstream, with what is here of the body.
