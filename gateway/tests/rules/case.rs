@@ -1,8 +1,10 @@
 //! What a case says: the bytes that a caller sends, what of them reaches the upstream, and what the
 //! caller reads.
 
+use std::time::Duration;
+
 use crate::recorder::{Act, Script, When};
-use crate::strict::{Fields, Message};
+use crate::strict::{Asked, Fields, Message};
 
 /// One hostile or odd request, or answer.
 #[derive(Debug, Clone)]
@@ -14,7 +16,7 @@ pub(crate) struct Case {
     pub scripts: Vec<Script>,
     /// The requests that reach the upstream, in order.
     pub wants: Vec<Want>,
-    pub leftover: Leftover,
+    pub maybe: Maybe,
     pub after: After,
     pub cuts: Cuts,
 }
@@ -32,19 +34,24 @@ pub(crate) enum Step {
     Hear(Heard),
     /// What only one of the ways says.
     HearOn(Way, Heard),
-    /// Lets the upstream's script go on.
+    /// Lets the upstream's script go on, and waits until it tells.
     Cue,
+    /// Is slow.
+    Pause(Duration),
     /// Reads and expects just these bytes: behind a 101 there are no messages.
     Bytes(Vec<u8>),
     /// Says that nothing more comes.
     Shut,
 }
 
-/// Whether the upstream may also see a request that is never complete.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Leftover {
+/// What the upstream may also see, or not.
+#[derive(Debug, Clone)]
+pub(crate) enum Maybe {
     Nothing,
+    /// The beginning of a request.
     Unfinished,
+    /// This request, or its beginning.
+    Whole(Want),
 }
 
 /// What becomes of the caller's connection.
@@ -90,7 +97,16 @@ pub(crate) struct Heard {
     pub status: u16,
     pub checks: Vec<Check>,
     pub body: Body,
-    pub asked: crate::strict::Asked,
+    pub asked: Asked,
+    pub before: Before,
+}
+
+/// What may be read before an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Before {
+    Nothing,
+    /// A 100, or nothing: the body came without waiting for it.
+    PerhapsContinue,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,11 +125,16 @@ pub(crate) enum Body {
 pub(crate) enum Check {
     /// The field stands there once, with this value.
     Is(&'static str, String),
+    /// The first line of the field is this.
+    First(&'static str, &'static str),
     /// The field stands there in so many lines.
     All(&'static str, Vec<&'static str>),
     Lacks(&'static str),
     Has(&'static str),
 }
+
+/// Stands in a case for what the gateway calls itself in `Via`.
+pub(crate) const ME: &str = "@gateway@";
 
 /// A case in which nothing is expected yet.
 pub(crate) fn case(name: &'static str, rules: &'static [u8], bytes: impl AsRef<[u8]>) -> Case {
@@ -123,7 +144,7 @@ pub(crate) fn case(name: &'static str, rules: &'static [u8], bytes: impl AsRef<[
         steps: vec![Step::Send(bytes.as_ref().to_vec())],
         scripts: Vec::new(),
         wants: Vec::new(),
-        leftover: Leftover::Nothing,
+        maybe: Maybe::Nothing,
         after: After::Usable,
         cuts: Cuts::All,
     }
@@ -153,7 +174,13 @@ impl Case {
 
     /// The upstream may also see the beginning of a request.
     pub(crate) fn may_break_off(mut self) -> Self {
-        self.leftover = Leftover::Unfinished;
+        self.maybe = Maybe::Unfinished;
+        self
+    }
+
+    /// The upstream may also see `want`, or its beginning.
+    pub(crate) fn may_reach(mut self, want: Want) -> Self {
+        self.maybe = Maybe::Whole(want);
         self
     }
 
@@ -163,6 +190,11 @@ impl Case {
 
     pub(crate) fn hears(self, heard: Heard) -> Self {
         self.step(Step::Hear(heard))
+    }
+
+    /// What only one of the ways says.
+    pub(crate) fn hears_on(self, way: Way, heard: Heard) -> Self {
+        self.step(Step::HearOn(way, heard))
     }
 
     pub(crate) fn step(mut self, step: Step) -> Self {
@@ -218,6 +250,11 @@ impl Want {
         self
     }
 
+    pub(crate) fn first(mut self, name: &'static str, value: &'static str) -> Self {
+        self.checks.push(Check::First(name, value));
+        self
+    }
+
     pub(crate) fn lacks(mut self, names: &[&'static str]) -> Self {
         self.checks.extend(names.iter().copied().map(Check::Lacks));
         self
@@ -237,7 +274,7 @@ impl Want {
     pub(crate) fn echo(&self) -> Heard {
         let asked = self.line.trim_end_matches(" HTTP/1.1");
         if asked.starts_with("HEAD ") {
-            return heard(200).to_head().is("content-length", asked.len().to_string());
+            return heard(200).by_head().is("content-length", asked.len().to_string());
         }
         heard(200).body(asked)
     }
@@ -245,8 +282,8 @@ impl Want {
 
 /// An answer with any body.
 pub(crate) fn heard(status: u16) -> Heard {
-    let asked = crate::strict::Asked::Plainly;
-    Heard { status, checks: Vec::new(), body: Body::Any, asked }
+    let (asked, before) = (Asked::Plainly, Before::Nothing);
+    Heard { status, checks: Vec::new(), body: Body::Any, asked, before }
 }
 
 /// A refusal of the gateway's own.
@@ -285,13 +322,18 @@ impl Heard {
         self
     }
 
-    pub(crate) fn to_the_end(mut self, body: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn until_close(mut self, body: impl AsRef<[u8]>) -> Self {
         self.body = Body::ToTheEnd(body.as_ref().to_vec());
         self
     }
 
-    pub(crate) fn to_head(mut self) -> Self {
-        self.asked = crate::strict::Asked::ByHead;
+    pub(crate) fn perhaps_behind_100(mut self) -> Self {
+        self.before = Before::PerhapsContinue;
+        self
+    }
+
+    pub(crate) fn by_head(mut self) -> Self {
+        self.asked = Asked::ByHead;
         self
     }
 }
@@ -303,6 +345,7 @@ impl Check {
         let (holds, name) = match self {
             Self::Is(name, value) => (found(name) == [value.as_str()], name),
             Self::All(name, values) => (found(name) == *values, name),
+            Self::First(name, value) => (found(name).first() == Some(value), name),
             Self::Lacks(name) => (!fields.has(name), name),
             Self::Has(name) => (fields.has(name), name),
         };

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::case::{Body, Check, Heard};
+use crate::case::{Before, Body, Check, Heard};
 use crate::strict::{self, Asked, Message, Progress};
 use crate::support::PATIENCE;
 
@@ -14,7 +14,7 @@ use crate::support::PATIENCE;
 const BETWEEN: Duration = Duration::from_millis(2);
 
 /// What no answer may have.
-const NEVER: [&str; 8] = [
+const NEVER: [&str; 7] = [
     "keep-alive",
     "te",
     "trailer",
@@ -22,7 +22,6 @@ const NEVER: [&str; 8] = [
     "proxy-authenticate",
     "http2-settings",
     "x-user-id",
-    "via-internal",
 ];
 
 /// A caller's connection.
@@ -103,7 +102,12 @@ impl Caller {
 
     /// The next answer is as `heard` says.
     pub(crate) async fn hear(&mut self, heard: &Heard) -> Result<(), String> {
-        let ended = self.answer(heard.asked).await;
+        let mut ended = self.answer(heard.asked).await;
+        if let (Ok(Ended::Whole(message)), Before::PerhapsContinue) = (&ended, heard.before)
+            && strict::status(&message.line) == Some(100)
+        {
+            ended = self.answer(heard.asked).await;
+        }
         let ended = match (ended, &heard.body) {
             // A connection may also be reset when there is nothing good to read.
             (Err(why), Body::CutOff) if why.contains("reset") => return Ok(()),
@@ -127,7 +131,7 @@ impl Caller {
         if let Err(why) = heard.checks.iter().try_for_each(|check| check.of(&message.fields)) {
             return wrong(why);
         }
-        if let Err(why) = sane(status, &message) {
+        if let Err(why) = sane(heard, status, &message) {
             return wrong(why);
         }
         if let Err(why) = body(heard, &message, is_framed) {
@@ -162,11 +166,14 @@ impl Caller {
 }
 
 /// What holds for every answer.
-fn sane(status: u16, message: &Message) -> Result<(), String> {
-    if status < 200 && status != 101 {
+fn sane(heard: &Heard, status: u16, message: &Message) -> Result<(), String> {
+    if status < 200 {
         return Ok(());
     }
     Check::Has("x-request-id").of(&message.fields)?;
+    if heard.body != Body::Problem {
+        Check::Has("date").of(&message.fields)?;
+    }
     NEVER.iter().try_for_each(|name| Check::Lacks(name).of(&message.fields))?;
     let fits = |value: &str| match value {
         "close" | "keep-alive" => status != 101,

@@ -73,7 +73,8 @@ const GONE: &[(&str, &str, &[&str])] = &[
     ("hop-upgrade-unnamed", "Upgrade: h2c\r\n", &["upgrade"]),
     (
         "hop-upgrade-h2c",
-        "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n",
+        "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\
+                 HTTP2-Settings: AAMAAABkAAQAAP__\r\n",
         &["upgrade", "connection", "http2-settings"],
     ),
     ("hop-http2-settings-unnamed", "HTTP2-Settings: AAMAAABkAAQAAP__\r\n", &["http2-settings"]),
@@ -168,89 +169,81 @@ fn closing() -> Vec<Case> {
         )
         .refused(404),
         case("via-is-kept-and-added-to", &[6], get("Via: 1.0 first, 1.1 second\r\n"))
-            .forwards(want("GET /a").is("x-forwarded-proto", "http")),
+            .forwards(want("GET /a").first("via", "1.0 first, 1.1 second")),
     ]
 }
 
+/// An answer with `fields`, of which the caller gets what is `expected`.
+fn answer(name: &'static str, rules: &'static [u8], fields: &str, expected: Heard) -> Case {
+    let raw = format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Kept: yes\r\n{fields}\r\nok");
+    case(name, rules, "GET /open/s HTTP/1.1\r\nHost: hub\r\n\r\n")
+        .script("/s", [Act::Send(raw.into_bytes())])
+        .reaches(want("GET /s"))
+        .hears(expected.body("ok").is("x-kept", "yes"))
+}
+
+/// Fields of answers that end here: name, fields, the names that must be gone.
+const ANSWERS_GONE: &[(&str, &str, &[&str])] = &[
+    ("answer-hop-named", "Connection: X-A\r\nX-A: 1\r\n", &["x-a", "connection"]),
+    ("answer-hop-in-second-line", "Connection: a\r\nConnection: X-A\r\nX-A: 1\r\n", &["x-a"]),
+    ("answer-hop-in-odd-case", "CONNECTION: x-a ,,\r\nX-A: 1\r\n", &["x-a", "connection"]),
+    (
+        "answer-keep-alive",
+        "Connection: keep-alive\r\nKeep-Alive: 5\r\n",
+        &["keep-alive", "connection"],
+    ),
+    ("answer-proxy-connection", "Proxy-Connection: close\r\n", &["proxy-connection"]),
+    ("answer-proxy-authenticate", "Proxy-Authenticate: Basic\r\n", &["proxy-authenticate"]),
+    ("answer-trailer", "Trailer: X-Sum\r\nTE: trailers\r\n", &["trailer", "te"]),
+    (
+        "answer-upgrade-unasked",
+        "Upgrade: h2c\r\nConnection: upgrade\r\n",
+        &["upgrade", "connection"],
+    ),
+];
+
+/// Fields of answers that stay: name, rule, the field line, its name and value.
+const ANSWERS_KEPT: &[(&str, u8, &str, &str, &str)] = &[
+    ("answer-names-content-length", 3, "Connection: content-length", "content-length", "2"),
+    (
+        "answer-names-content-type",
+        3,
+        "Connection: Content-Type\r\nContent-Type: a",
+        "content-type",
+        "a",
+    ),
+    ("answer-server-stays", 7, "Server: them", "server", "them"),
+    (
+        "answer-date-stays",
+        7,
+        "Date: Sun, 06 Nov 1994 08:49:37 GMT",
+        "date",
+        "Sun, 06 Nov 1994 08:49:37 GMT",
+    ),
+    ("answer-etag-stays", 8, "ETag: \"a\"", "etag", "\"a\""),
+];
+
 /// The same for answers.
 fn answers() -> Vec<Case> {
-    let answer = |name, rules, fields: &str, expected: Heard| {
-        let raw = format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Kept: yes\r\n{fields}\r\nok");
-        case(name, rules, "GET /open/s HTTP/1.1\r\nHost: hub\r\n\r\n")
-            .script("/s", [Act::Send(raw.into_bytes())])
-            .reaches(want("GET /s"))
-            .hears(expected.body("ok").is("x-kept", "yes"))
-    };
-    let gone = |name, fields: &str, gone: &[&'static str]| {
-        answer(name, &[1, 2], fields, heard(200).lacks(gone))
-    };
-    vec![
-        gone("answer-hop-named", "Connection: X-A\r\nX-A: 1\r\n", &["x-a", "connection"]),
-        gone(
-            "answer-hop-in-second-line",
-            "Connection: a\r\nConnection: X-A\r\nX-A: 1\r\n",
-            &["x-a"],
-        ),
-        gone("answer-hop-in-odd-case", "CONNECTION: x-a ,,\r\nX-A: 1\r\n", &["x-a", "connection"]),
-        gone(
-            "answer-keep-alive",
-            "Connection: keep-alive\r\nKeep-Alive: timeout=5\r\n",
-            &["keep-alive", "connection"],
-        ),
-        gone(
-            "answer-proxy-fields",
-            "Proxy-Connection: close\r\nProxy-Authenticate: Basic\r\n",
-            &["proxy-connection", "proxy-authenticate"],
-        ),
-        gone("answer-trailer", "Trailer: X-Sum\r\nTE: trailers\r\n", &["trailer", "te"]),
-        gone(
-            "answer-upgrade-unasked",
-            "Upgrade: h2c\r\nConnection: upgrade\r\n",
-            &["upgrade", "connection"],
-        ),
-        answer(
-            "answer-names-content-length",
-            &[3],
-            "Connection: content-length\r\n",
-            heard(200).is("content-length", "2"),
-        ),
-        answer(
-            "answer-names-content-type",
-            &[3],
-            "Connection: Content-Type\r\nContent-Type: a/b\r\n",
-            heard(200).is("content-type", "a/b"),
-        ),
-        answer(
-            "answer-names-the-request-id",
-            &[3],
-            "Connection: X-Request-Id\r\n",
-            heard(200).has("x-request-id"),
-        ),
-        answer(
-            "answer-request-id-is-the-gateways",
-            &[12],
-            "X-Request-Id: theirs\r\nX-Request-Id: other\r\n",
-            heard(200).has("x-request-id"),
-        ),
-        answer(
-            "answer-cookies-keep-their-lines",
-            &[2],
-            "Set-Cookie: a=1\r\nSet-Cookie: b=2\r\n",
-            heard(200).all("set-cookie", &["a=1", "b=2"]),
-        ),
-        answer("answer-server-stays", &[7], "Server: them\r\n", heard(200).is("server", "them")),
-        answer(
-            "answer-date-stays",
-            &[7],
-            "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n",
-            heard(200).is("date", "Sun, 06 Nov 1994 08:49:37 GMT"),
-        ),
+    let gone = ANSWERS_GONE
+        .iter()
+        .map(|(name, fields, gone)| answer(name, &[1, 2], fields, heard(200).lacks(gone)));
+    let kept = ANSWERS_KEPT.iter().map(|(name, rule, field, kept, value)| {
+        let expected = heard(200).is(kept, *value);
+        answer(name, std::slice::from_ref(rule), &format!("{field}\r\n"), expected)
+    });
+    let cookies = heard(200).all("set-cookie", &["a=1", "b=2"]);
+    let id = || heard(200).has("x-request-id");
+    let others = [
         answer("answer-date-is-added", &[7], "", heard(200).has("date")),
+        answer("answer-cookies-stay", &[2], "Set-Cookie: a=1\r\nSet-Cookie: b=2\r\n", cookies),
+        answer("answer-names-the-request-id", &[3], "Connection: X-Request-Id\r\n", id()),
         answer(
-            "answer-etag-and-vary-stay",
-            &[8],
-            "ETag: \"a\"\r\nVary: Accept\r\n",
-            heard(200).is("etag", "\"a\""),
+            "answer-with-another-request-id",
+            &[12],
+            "X-Request-Id: a\r\nX-Request-Id: b\r\n",
+            id(),
         ),
-    ]
+    ];
+    gone.chain(kept).chain(others).collect()
 }

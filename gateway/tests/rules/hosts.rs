@@ -1,6 +1,6 @@
 //! Which host is meant: one, and the same to everybody.
 
-use crate::case::{Case, case, problem, want};
+use crate::case::{Case, case, heard, want};
 
 #[tokio::test]
 async fn one_host_is_meant() {
@@ -96,101 +96,48 @@ pub(crate) fn cases(_token: &str) -> Vec<Case> {
     bad.chain(good).chain(targets).chain(absolute()).collect()
 }
 
+/// Absolute targets and the host fields beside them; each goes to `/a`, for the host that is given.
+const ABSOLUTE: &[(&str, &str, &str, &str)] = &[
+    ("absolute-outranks-host", "http://real.example/open/a", "other", "real.example"),
+    ("absolute-same-as-host", "http://real.example/open/a", "real.example", "real.example"),
+    ("absolute-https", "https://real.example/open/a", "other", "real.example"),
+    ("absolute-in-capitals", "HTTP://real.example/open/a", "other", "real.example"),
+    ("absolute-with-port", "http://real.example:81/open/a", "other", "real.example:81"),
+    ("absolute-of-ipv6", "http://[::1]:81/open/a", "other", "[::1]:81"),
+    ("absolute-not-canonical", "http://real.example/x/../open/%61", "other", "real.example"),
+];
+
+/// The same, but refused: target, host fields, status.
+const NOT_ABSOLUTE: &[(&str, &str, &str, u16)] = &[
+    ("absolute-to-a-protected-route", "http://a/open/../api/messages", "Host: a\r\n", 401),
+    ("absolute-with-user", "http://user@a/open/a", "Host: a\r\n", 400),
+    ("absolute-with-user-and-password", "http://a:b@a/open/a", "Host: a\r\n", 400),
+    ("absolute-with-a-worded-port", "http://hub:x/open/a", "Host: a\r\n", 400),
+    ("absolute-without-a-host-field", "http://a/open/a", "", 400),
+    ("absolute-with-two-host-fields", "http://a/open/a", "Host: a\r\nHost: b\r\n", 400),
+    ("absolute-with-a-bad-host-field", "http://a/open/a", "Host: a/b\r\n", 400),
+    ("asterisk-on-get", "*", "Host: hub\r\n", 400),
+];
+
 fn absolute() -> Vec<Case> {
-    let ask = |line: &str, fields: &str| format!("{line} HTTP/1.1\r\n{fields}\r\n");
-    let real =
-        |line: &str| want(line).is("host", "real.example").is("x-forwarded-host", "real.example");
-    vec![
-        case(
-            "absolute-outranks-host",
-            &[9],
-            ask("GET http://real.example/open/a", "Host: other\r\n"),
-        )
-        .forwards(real("GET /a")),
-        case(
-            "absolute-same-as-host",
-            &[9],
-            ask("GET http://real.example/open/a", "Host: real.example\r\n"),
-        )
-        .forwards(real("GET /a")),
-        case("absolute-https", &[9], ask("GET https://real.example/open/a", "Host: other\r\n"))
-            .forwards(real("GET /a")),
-        case(
-            "absolute-in-capitals",
-            &[9],
-            ask("GET HTTP://real.example/open/a", "Host: other\r\n"),
-        )
-        .forwards(real("GET /a")),
-        case(
-            "absolute-with-query",
-            &[9, 22],
-            ask("GET http://real.example/open/a?b=http://c", "Host: other\r\n"),
-        )
-        .forwards(real("GET /a?b=http://c")),
-        case(
-            "absolute-with-port",
-            &[9],
-            ask("GET http://real.example:81/open/a", "Host: other\r\n"),
-        )
-        .forwards(want("GET /a").is("host", "real.example:81")),
-        case("absolute-of-ipv6", &[9], ask("GET http://[::1]:81/open/a", "Host: other\r\n"))
-            .forwards(want("GET /a").is("host", "[::1]:81")),
-        case(
-            "absolute-not-canonical",
-            &[9, 22],
-            ask("GET http://real.example/x/../open/%61", "Host: other\r\n"),
-        )
-        .forwards(real("GET /a")),
-        case(
-            "absolute-to-a-protected-route",
-            &[9, 22],
-            ask("GET http://real.example/open/../api/messages", "Host: other\r\n"),
-        )
-        .declined(401),
-        case("absolute-without-path", &[9], ask("GET http://real.example", "Host: other\r\n"))
-            .hears(crate::case::heard(200).is("content-type", "application/json")),
-        case(
-            "absolute-without-path-but-query",
-            &[9],
-            ask("GET http://real.example?a", "Host: other\r\n"),
-        )
-        .hears(crate::case::heard(200).is("content-type", "application/json")),
-        case(
-            "absolute-with-user",
-            &[9],
-            ask("GET http://user@real.example/open/a", "Host: other\r\n"),
-        )
-        .declined(400),
-        case(
-            "absolute-with-user-and-password",
-            &[9],
-            ask("GET http://a:b@real.example/open/a", "Host: other\r\n"),
-        )
-        .declined(400),
-        case(
-            "absolute-with-a-worded-port",
-            &[9],
-            ask("GET http://hub:x/open/a", "Host: other\r\n"),
-        )
-        .declined(400),
-        case("absolute-without-a-host-field", &[9], ask("GET http://real.example/open/a", ""))
-            .declined(400),
-        case(
-            "absolute-with-two-host-fields",
-            &[9],
-            ask("GET http://real.example/open/a", "Host: a\r\nHost: b\r\n"),
-        )
-        .declined(400),
-        case(
-            "absolute-with-a-bad-host-field",
-            &[9],
-            ask("GET http://real.example/open/a", "Host: a/b\r\n"),
-        )
-        .declined(400),
-        case("asterisk-on-get", &[28], ask("GET *", "Host: hub\r\n")).declined(400),
-        case("asterisk-on-post", &[28], ask("POST *", "Host: hub\r\n")).declined(400),
-        case("asterisk-and-more", &[28], ask("OPTIONS */a", "Host: hub\r\n"))
-            .hears(problem(400).is("connection", "close"))
-            .closes(),
-    ]
+    let ask = |target: &str, fields: &str| format!("GET {target} HTTP/1.1\r\n{fields}\r\n");
+    let forwarded = ABSOLUTE.iter().map(|(name, target, host, real)| {
+        case(name, &[9, 22], ask(target, &format!("Host: {host}\r\n")))
+            .forwards(want("GET /a").is("host", *real).is("x-forwarded-host", *real))
+    });
+    let refused = NOT_ABSOLUTE.iter().map(|(name, target, fields, status)| {
+        case(name, &[9, 28], ask(target, fields)).declined(*status)
+    });
+    let index = || heard(200).is("content-type", "application/json");
+    let others = [
+        case("absolute-with-query", &[9], ask("http://a/open/a?b=http://c", "Host: b\r\n"))
+            .forwards(want("GET /a?b=http://c").is("host", "a")),
+        case("absolute-without-path", &[9], ask("http://real.example", "Host: other\r\n"))
+            .hears(index()),
+        case("absolute-without-path-but-query", &[9], ask("http://a?b", "Host: c\r\n"))
+            .hears(index()),
+        case("asterisk-on-post", &[28], "POST * HTTP/1.1\r\nHost: hub\r\n\r\n").declined(400),
+        case("asterisk-and-more", &[28], "OPTIONS */a HTTP/1.1\r\nHost: hub\r\n\r\n").refused(400),
+    ];
+    forwarded.chain(refused).chain(others).collect()
 }

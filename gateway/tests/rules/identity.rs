@@ -1,13 +1,13 @@
 //! Who is calling, and from where, is said by the gateway alone.
 
-use crate::case::{Case, case, get, want};
+use contract::caller::IDENTITY_HEADERS;
+
+use crate::case::{Case, case, get, problem, want};
 
 #[tokio::test]
 async fn nobody_else_says_who_is_calling() {
     crate::run::run(&[], cases).await;
 }
-
-const NAMES: [&str; 4] = ["x-user-id", "x-user-name", "x-user-roles", "x-session-id"];
 
 /// Fields that are removed from whatever comes from outside; "poison" must not come out.
 const SPOOFS: &[(&str, &str)] = &[
@@ -33,7 +33,8 @@ const SPOOFS: &[(&str, &str)] = &[
     ("spoof-session-id-underscores", "x_session_id: poison\r\n"),
     (
         "spoof-all-at-once",
-        "X-User-Id: poison\r\nX-User-Name: poison\r\nX-User-Roles: poison\r\nX-Session-Id: poison\r\n",
+        "X-User-Id: poison\r\nX-User-Name: poison\r\n\
+                 X-User-Roles: poison\r\nX-Session-Id: poison\r\n",
     ),
     ("spoof-forwarded-for", "X-Forwarded-For: poison\r\n"),
     ("spoof-forwarded-for-twice", "X-Forwarded-For: poison\r\nX-Forwarded-For: poison\r\n"),
@@ -53,11 +54,23 @@ const SPOOFS: &[(&str, &str)] = &[
     ("spoof-host-underscore", "HTTP_HOST: poison\r\n"),
     ("spoof-authorization-underscore", "Author_ization: poison\r\n"),
     ("spoof-of-one-underscore", "_: poison\r\n"),
+    ("request-id-with-a-blank", "X-Request-Id: poison id\r\n"),
+    ("request-id-with-a-line-end-encoded", "X-Request-Id: poison%0d%0a\r\n"),
+    ("request-id-with-high-bytes", "X-Request-Id: poison\u{e9}\r\n"),
+    ("request-id-twice", "X-Request-Id: poison\r\nX-Request-Id: poison\r\n"),
+    (
+        "request-id-too-long",
+        "X-Request-Id: poison7890123456789012345678901234567890123456789012345678901234567890\r\n",
+    ),
+    ("request-id-underscores", "X_Request_Id: poison\r\n"),
+    ("traceparent-of-no-hexadecimals", "Traceparent: 00-poison-poison-01\r\n"),
+    ("traceparent-twice", "Traceparent: poison\r\nTraceparent: poison\r\n"),
+    ("tracestate-without-a-parent", "Tracestate: poison=1\r\n"),
 ];
 
 pub(crate) fn cases(token: &str) -> Vec<Case> {
     let open = SPOOFS.iter().map(|(name, fields)| {
-        case(name, &[11, 12, 13], get(fields)).forwards(want("GET /a").lacks(&NAMES))
+        case(name, &[11, 12, 13], get(fields)).forwards(want("GET /a").lacks(&IDENTITY_HEADERS))
     });
     open.chain(told(token)).chain(doors(token)).collect()
 }
@@ -94,7 +107,7 @@ fn told(token: &str) -> Vec<Case> {
         .forwards(ada("GET /api/messages")),
         case("told-to-nobody-behind", &[12], send("GET /api/messages", "") + &get(spoofs))
             .forwards(ada("GET /api/messages"))
-            .forwards(want("GET /a").lacks(&NAMES)),
+            .forwards(want("GET /a").lacks(&IDENTITY_HEADERS)),
         case("answer-to-a-caller-is-private", &[12], send("GET /api/messages", ""))
             .reaches(ada("GET /api/messages"))
             .hears(ada("GET /api/messages").echo().is("cache-control", "no-store")),
@@ -111,7 +124,7 @@ fn told(token: &str) -> Vec<Case> {
 fn doors(token: &str) -> Vec<Case> {
     let denied = |name, fields: String| {
         let request = format!("GET /api/messages HTTP/1.1\r\nHost: hub\r\n{fields}\r\n");
-        case(name, &[12, 29], request).hears(crate::case::problem(401).has("www-authenticate"))
+        case(name, &[12, 29], request).hears(problem(401).has("www-authenticate"))
     };
     let bearer = |token: &str| format!("Authorization: Bearer {token}\r\n");
     let (signed, signature) = token.rsplit_once('.').unwrap();

@@ -11,9 +11,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::strict::{self, Message, Progress};
-use crate::support::until;
+use crate::support::PATIENCE;
+
+/// How long the gateway may take to end a connection that it has no more use for.
+const SETTLED_WITHIN: Duration = Duration::from_secs(3);
 
 /// What came in on one connection.
 #[derive(Debug, Clone)]
@@ -58,6 +62,12 @@ pub(crate) enum Act {
     Send(Vec<u8>),
     /// Waits until the case says so.
     Cue,
+    /// Says to the case that it has come so far.
+    Tell,
+    /// Lets what was sent get away, so that the next piece is another. Nothing depends on it.
+    Rest,
+    /// Says that nothing more is sent.
+    Shut,
     /// Reads until the gateway ends the connection.
     AwaitEnd,
     /// Sends back what comes, until the gateway ends the connection.
@@ -78,6 +88,7 @@ pub(crate) struct Recorder {
 struct State {
     log: Mutex<Log>,
     cue: Notify,
+    told: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -111,19 +122,29 @@ impl Recorder {
     }
 
     /// Does `scripts` from now on.
-    pub(crate) fn follow(&self, scripts: &[Script]) {
-        self.state.log().scripts = scripts.to_vec();
+    pub(crate) fn follow(&self, scripts: Vec<Script>) {
+        self.state.log().scripts = scripts;
     }
 
-    /// Lets the script go on.
-    pub(crate) fn cue(&self) {
+    /// Lets the script go on, and waits until it tells that it has come so far.
+    pub(crate) async fn cue(&self) {
         self.state.cue.notify_one();
+        let told = timeout(PATIENCE, self.state.told.notified()).await;
+        told.expect("the script tells that it went on");
     }
 
     /// What came in since it was asked last, once nothing is under way any more.
-    pub(crate) async fn take(&self) -> Vec<Saw> {
-        until("the gateway is done with its upstream", || self.state.log().busy.is_empty()).await;
-        std::mem::take(&mut self.state.log().saw)
+    pub(crate) async fn take(&self) -> (Vec<Saw>, Result<(), String>) {
+        let settled = timeout(SETTLED_WITHIN, async {
+            while !self.state.log().busy.is_empty() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        });
+        let is_settled = settled.await.is_ok();
+        let mut log = self.state.log();
+        log.busy.clear();
+        let hangs = || "the gateway never ended a connection to its upstream".to_owned();
+        (std::mem::take(&mut log.saw), is_settled.then_some(()).ok_or_else(hangs))
     }
 }
 
@@ -236,8 +257,12 @@ impl Connection {
                 Act::Send(bytes) if self.stream.write_all(&bytes).await.is_err() => {
                     return Next::Over;
                 }
-                Act::Send(_) => {}
+                Act::Send(_) => tokio::task::yield_now().await,
                 Act::Cue => self.state.cue.notified().await,
+                Act::Tell => self.state.told.notify_one(),
+                Act::Rest => tokio::time::sleep(Duration::from_millis(2)).await,
+                // The gateway may be gone already.
+                Act::Shut => drop(self.stream.shutdown().await.ok()),
                 Act::AwaitEnd => {
                     while self.more().await {}
                     return Next::Over;

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use tokio::task::JoinSet;
 
-use crate::case::{After, Case, Check, Cuts, Leftover, On, Step, Want, Way, want};
+use crate::case::{After, Case, Check, Cuts, ME, Maybe, On, Step, Want, Way, want};
 use crate::hearing::{Caller, text};
-use crate::recorder::{Recorder, Request, Saw};
+use crate::recorder::{Act, Recorder, Request, Saw, Script};
 use crate::support::{Gateway, Issuer, Upstream, gateway};
 
 /// Pairs of a gateway and an upstream that work side by side on each way; a pair runs one case at a
@@ -39,7 +39,7 @@ const ONCE: [&str; 5] =
 const NEXT: &str = "GET /open/next HTTP/1.1\r\nHost: hub\r\n\r\n";
 
 /// How a case's bytes are cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Cut {
     Whole,
     Odd,
@@ -51,6 +51,8 @@ struct Lane {
     gateway: Gateway,
     upstream: Recorder,
     way: Way,
+    /// What the gateway calls itself.
+    name: String,
     turns: usize,
 }
 
@@ -88,8 +90,21 @@ impl Lane {
         let gateway = gateway(upstream.address, &all).await;
         // The keys are there when a token is known.
         assert_eq!(gateway.get_as("/api/messages", token).await.status, 200);
-        upstream.take().await;
-        Self { gateway, upstream, way, turns: 0 }
+        let Some(Saw::Whole(first)) = upstream.take().await.0.pop() else { panic!("no request") };
+        let via = first.message.fields.one("via").unwrap();
+        // From here on a connection is kept, and every case begins on one that was used before.
+        assert_eq!(gateway.get("/open/first").await.status, 200);
+        upstream.take().await.1.unwrap();
+        let name = via.trim_start_matches("1.1 ").to_owned();
+        Self { gateway, upstream, way, name, turns: 0 }
+    }
+
+    /// `bytes` with the gateway's own name where it has to stand.
+    fn named(&self, bytes: &[u8]) -> Vec<u8> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) if text.contains(ME) => text.replace(ME, &self.name).into_bytes(),
+            Ok(_) | Err(_) => bytes.to_vec(),
+        }
     }
 
     /// Everything that is wrong with `case`.
@@ -111,7 +126,7 @@ impl Lane {
     }
 
     async fn turn(&mut self, case: &Case, cut: Cut) -> Result<(), String> {
-        self.upstream.follow(&case.scripts);
+        self.upstream.follow(case.scripts.iter().map(|script| cut_up(script, cut)).collect());
         let mut caller = Caller::connect(&self.gateway.running.address.to_string()).await;
         let played = self.play(case, cut, &mut caller).await;
         let heard = std::mem::take(&mut caller.everything);
@@ -124,7 +139,7 @@ impl Lane {
         other.send(&[request.as_bytes()]).await;
         let last = want(&format!("GET /other-{number}"));
         let other_heard = other.hear(&last.echo()).await;
-        let saw = self.upstream.take().await;
+        let (saw, settled) = self.upstream.take().await;
         let mut wants: Vec<_> = case.wants.iter().collect();
         let next = want("GET /next");
         if case.after == After::Usable {
@@ -134,7 +149,8 @@ impl Lane {
         let verdict = played
             .and_then(|()| unheard(&heard))
             .and_then(|()| other_heard.map_err(|why| format!("another caller: {why}")))
-            .and_then(|()| judge(&saw, &wants, case.leftover));
+            .and_then(|()| judge(&saw, &wants, &case.maybe))
+            .and(settled);
         verdict.map_err(|why| format!("{why}\n{}", shown(&saw)))
     }
 
@@ -151,12 +167,13 @@ impl Lane {
             match step {
                 Step::Send(bytes) => {
                     let next = if is_ahead && last == Some(index) { NEXT } else { "" };
-                    send(caller, bytes, next, cut).await;
+                    send(caller, &self.named(bytes), next, cut).await;
                 }
                 Step::Hear(heard) => caller.hear(heard).await?,
                 Step::HearOn(way, heard) if *way == self.way => caller.hear(heard).await?,
                 Step::HearOn(..) => {}
-                Step::Cue => self.upstream.cue(),
+                Step::Cue => self.upstream.cue().await,
+                Step::Pause(time) => tokio::time::sleep(*time).await,
                 Step::Bytes(bytes) => caller.bytes(bytes).await?,
                 Step::Shut => caller.shut().await,
             }
@@ -180,22 +197,47 @@ impl Case {
     }
 }
 
+/// Where `bytes` are cut.
+fn places(bytes: &[u8], cut: Cut) -> Vec<usize> {
+    match cut {
+        Cut::Whole => Vec::new(),
+        Cut::Odd if bytes.len() < 2 => Vec::new(),
+        Cut::Odd => vec![bytes.len() / 2, bytes.len() - 1],
+        Cut::Bytewise => (1..bytes.len()).collect(),
+    }
+}
+
+/// `bytes`, cut at `places`.
+fn pieces<'a>(bytes: &'a [u8], places: &[usize]) -> Vec<&'a [u8]> {
+    let ends = places.iter().copied().chain([bytes.len()]);
+    let starts = [0].into_iter().chain(places.iter().copied());
+    starts.zip(ends).map(|(start, end)| &bytes[start..end]).collect()
+}
+
+/// `script`, which sends what it sends in pieces.
+fn cut_up(script: &Script, cut: Cut) -> Script {
+    let mut acts = Vec::new();
+    for act in &script.acts {
+        let Act::Send(bytes) = act else {
+            acts.push(act.clone());
+            continue;
+        };
+        let cut = if bytes.len() > BYTEWISE_MAX { Cut::Odd.min(cut) } else { cut };
+        for (index, piece) in pieces(bytes, &places(bytes, cut)).into_iter().enumerate() {
+            if index > 0 && cut == Cut::Odd {
+                acts.push(Act::Rest);
+            }
+            acts.push(Act::Send(piece.to_vec()));
+        }
+    }
+    Script { acts, ..*script }
+}
+
 /// Sends `bytes`, cut, and `next` in one piece with the last of them.
 async fn send(caller: &mut Caller, bytes: &[u8], next: &str, cut: Cut) {
-    let places = match cut {
-        Cut::Whole => Vec::new(),
-        Cut::Odd => vec![bytes.len() / 2, bytes.len().saturating_sub(1)],
-        Cut::Bytewise => (1..bytes.len()).collect(),
-    };
+    let places = places(bytes, cut);
     let all = [bytes, next.as_bytes()].concat();
-    let (mut rest, mut pieces, mut start) = (all.as_slice(), Vec::new(), 0);
-    for place in places {
-        let (piece, tail) = rest.split_at(place - start);
-        (rest, start) = (tail, place);
-        pieces.push(piece);
-    }
-    pieces.push(rest);
-    caller.send(&pieces).await;
+    caller.send(&pieces(&all, &places)).await;
 }
 
 /// Nothing came back that was never meant for a caller.
@@ -207,15 +249,20 @@ fn unheard(heard: &[u8]) -> Result<(), String> {
     }
 }
 
-/// Whether the upstream saw what it had to see, and nothing else.
-fn judge(saw: &[Saw], wants: &[&Want], leftover: Leftover) -> Result<(), String> {
+/// Whether the upstream saw what it had to see, and nothing else but what it may see.
+fn judge(saw: &[Saw], wants: &[&Want], maybe: &Maybe) -> Result<(), String> {
     let mut wants = wants.iter();
     for saw in saw {
-        match saw {
-            Saw::Broken { why, .. } => return Err(format!("the upstream got no HTTP: {why}")),
-            Saw::Unfinished(bytes) if leftover == Leftover::Unfinished => clean(bytes)?,
-            Saw::Unfinished(_) => return Err("the upstream saw a part of a request".to_owned()),
-            Saw::Whole(request) => {
+        match (saw, maybe) {
+            (Saw::Broken { why, .. }, _) => return Err(format!("the upstream got no HTTP: {why}")),
+            (Saw::Unfinished(_), Maybe::Nothing) => {
+                return Err("the upstream saw a part of a request".to_owned());
+            }
+            (Saw::Unfinished(bytes), Maybe::Unfinished | Maybe::Whole(_)) => clean(bytes)?,
+            (Saw::Whole(request), Maybe::Whole(want)) if request.message.line == want.line => {
+                fits(want, request)?;
+            }
+            (Saw::Whole(request), _) => {
                 let want = wants.next().ok_or("the upstream saw a request too many")?;
                 fits(want, request)?;
             }

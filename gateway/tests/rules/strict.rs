@@ -238,7 +238,8 @@ fn the_reader_is_strict() {
         "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\na",
         "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;x\r\na\r\n0\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: b\r\n\r\n",
-        "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\
+                 Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     ] {
         assert!(request(bad.as_bytes()).is_err(), "{bad:?}");
     }
