@@ -1,9 +1,9 @@
 //! What a connection becomes when it has left HTTP: bytes both ways, unchanged, until a side ends,
-//! nothing moves for too long, or the gateway drains. Then the gateway closes it as RFC 6455 section
-//! 7 has it, between two frames. A silent tunnel holds no buffer.
+//! nothing moves for too long, or the gateway drains. Then the gateway closes it between two frames
+//! (RFC 6455 section 7). A silent tunnel holds no buffer.
 
+mod direction;
 mod frames;
-mod lane;
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -11,8 +11,8 @@ use std::task::{Context, Poll};
 
 use tokio::net::TcpStream;
 
+use self::direction::{Direction, Progress};
 use self::frames::{Sender, close_from_client, close_from_server};
-use self::lane::{Lane, Progress};
 use crate::link::Link;
 use crate::metrics::TunnelEnd;
 use crate::wheel::Ticks;
@@ -48,8 +48,8 @@ impl Tunnel {
             link,
             caller,
             upstream: self.upstream,
-            up: Lane::new(Sender::Caller, ahead),
-            down: Lane::new(Sender::Upstream, self.early),
+            up: Direction::new(Sender::Caller, ahead),
+            down: Direction::new(Sender::Upstream, self.early),
             stage: Stage::Open,
             term: Term::Total,
             end: TunnelEnd::Ended,
@@ -66,8 +66,8 @@ struct Flow<'a> {
     link: &'a Link,
     caller: TcpStream,
     upstream: TcpStream,
-    up: Lane,
-    down: Lane,
+    up: Direction,
+    down: Direction,
     stage: Stage,
     term: Term,
     end: TunnelEnd,
@@ -190,5 +190,20 @@ impl Flow<'_> {
 
     fn close_wait(&self) -> Ticks {
         self.link.core.shared.config.limits.tunnel_close_timeout.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn room<F>(_: impl FnOnce(Tunnel, &'static Rc<Link>, TcpStream, Vec<u8>) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_tunnel_takes_little_room() {
+        let room = room(Tunnel::run);
+        assert!(room <= 768, "{room} bytes, and twice the sockets");
     }
 }

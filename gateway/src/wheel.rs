@@ -10,6 +10,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// How coarse deadlines are.
 pub(crate) const TICK: Duration = Duration::from_millis(50);
+/// How far the wheel turns in one tick to catch up. A time in which the thread did not run counts
+/// against nobody: peers' bytes are seen before their deadline is.
+const CATCH_UP_TICKS: u64 = 2;
 const NEVER: u64 = u64::MAX;
 
 /// A length of time in ticks, rounded up.
@@ -90,7 +93,8 @@ impl Wheel {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             ticks.tick().await;
-            self.turn(Ticks::from(self.started.elapsed()).0);
+            let real = Ticks::from(self.started.elapsed()).0;
+            self.turn(real.min(self.now.get().saturating_add(CATCH_UP_TICKS)));
             each();
         }
     }

@@ -111,7 +111,8 @@ fn check(response: &Response<Incoming>, exchange: &Exchange<'_>) -> Result<(), R
             tokens.any(|token| token.eq_ignore_ascii_case(word.as_bytes()))
         })
     };
-    let accept = headers.get(header::SEC_WEBSOCKET_ACCEPT);
+    let mut proofs = headers.get_all(header::SEC_WEBSOCKET_ACCEPT).iter();
+    let accept = proofs.next().filter(|_| proofs.next().is_none());
     let wanted = exchange.job.handshake.as_ref().map(|handshake| handshake.accept.as_bytes());
     let matches = says(header::UPGRADE, "websocket")
         && says(header::CONNECTION, "upgrade")

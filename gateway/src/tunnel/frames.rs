@@ -215,7 +215,8 @@ mod tests {
         let lengths = prop_oneof![0..200_usize, 65_000..70_000_usize, Just(126), Just(65_536)];
         let data =
             (0..16_u8, 0..8_u8, lengths).prop_map(|(bits, opcode, n)| (bits << 4 | opcode, n));
-        prop_oneof![3 => data, 1 => (9..16_u8, 0..126_usize).prop_map(|(opcode, n)| (FIN | opcode, n))]
+        let control = (9..16_u8, 0..126_usize).prop_map(|(opcode, n)| (FIN | opcode, n));
+        prop_oneof![3 => data, 1 => control]
     }
 
     proptest! {
@@ -262,7 +263,10 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_gone_over(sender in senders(), parts in vec(vec(any::<u8>(), 0..40), 0..8)) {
+        fn any_bytes_are_gone_over(
+            sender in senders(),
+            parts in vec(vec(any::<u8>(), 0..40), 0..8),
+        ) {
             let mut frames = Frames::new(sender);
             for part in parts {
                 let finished = frames.finish(&part);

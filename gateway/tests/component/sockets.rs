@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::support::{Caller, Gateway, Upstream, gateway, until};
+use crate::support::{self, Caller, Gateway, Upstream, gateway, until};
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
@@ -123,6 +123,7 @@ async fn a_101_that_does_not_match_opens_nothing() {
     for answer in [
         switch().replace(ACCEPT, "AAAAAAAAAAAAAAAAAAAAAAAAAAA="),
         switch().replace("Sec-WebSocket-Accept", "X-Accept"),
+        switch().replace("\r\n\r\n", "\r\nSec-WebSocket-Accept: AAAA\r\n\r\n"),
         switch().replace("Upgrade: websocket", "Upgrade: h2c"),
         switch().replace("Connection: Upgrade", "Connection: close"),
     ] {
@@ -132,6 +133,21 @@ async fn a_101_that_does_not_match_opens_nothing() {
         caller.send(ask("")).await;
         caller.answer().await.is_problem("upstream-failed", 502);
         assert!(!String::from_utf8_lossy(&caller.ahead).contains("smuggled"));
+    }
+}
+
+#[tokio::test]
+async fn a_101_frames_no_body() {
+    for field in ["Content-Length: 2", "Transfer-Encoding: chunked"] {
+        let answer = switch().replace("\r\n\r\n", &format!("\r\n{field}\r\n\r\nhello"));
+        let upstream = Upstream::answering(answer).await;
+        let gateway = gateway(upstream.address, &[]).await;
+        let mut caller = gateway.connect().await;
+        caller.send(ask("")).await;
+        let head = caller.head().await.unwrap();
+        let (name, _) = field.split_once(':').unwrap();
+        assert_eq!(support::field(&head, name), None, "{head}");
+        assert_eq!(caller.exactly(5).await, b"hello");
     }
 }
 

@@ -82,7 +82,7 @@ async fn a_silent_tunnel_ends() {
 #[tokio::test]
 async fn a_busy_tunnel_is_not_silent_but_ends_at_its_limit() {
     let settings =
-        ["gateway.limits.tunnel_idle_timeout=400ms", "gateway.limits.tunnel_total_timeout=900ms"];
+        ["gateway.limits.tunnel_idle_timeout=2s", "gateway.limits.tunnel_total_timeout=3s"];
     let began = Instant::now();
     let (tunnels, mut caller, upstream) = one(&settings).await;
     let (kept, mut says) = upstream.stream.into_split();
@@ -99,7 +99,7 @@ async fn a_busy_tunnel_is_not_silent_but_ends_at_its_limit() {
     };
     let heard = tokio::select! { heard = listen => heard, () = talk => panic!("it never ended") };
     is_last(&heard, 1001);
-    assert!(began.elapsed() >= Duration::from_millis(900), "{:?}", began.elapsed());
+    assert!(began.elapsed() >= Duration::from_secs(3), "{:?}", began.elapsed());
     drop((kept, says));
     tunnels.ended_by("total").await;
 }
@@ -171,6 +171,9 @@ async fn last_words_arrive_from_an_upstream_that_hears_nothing() {
 #[tokio::test]
 async fn a_slow_reader_loses_nothing() {
     let (tunnels, mut caller, upstream) = one(&[AT_ONCE]).await;
+    // What the kernel takes for the two ends in hand says nothing about the gateway.
+    SockRef::from(&caller.stream).set_recv_buffer_size(65_536).unwrap();
+    SockRef::from(&upstream.stream).set_send_buffer_size(65_536).unwrap();
     let (_kept, mut says) = upstream.stream.into_split();
     let sent: Vec<_> = (0..400_u16).map(|n| Frame::binary(vec![(n % 251) as u8; 40_000])).collect();
     let mut bytes = sent.iter().map(|frame| frame.encode(From::Upstream)).collect::<Vec<_>>();

@@ -17,7 +17,7 @@ const STEPS_MAX: usize = 8;
 
 /// One direction.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(super) struct Direction {
     frames: Frames,
     /// What was read and not taken yet.
     rest: Bytes,
@@ -56,7 +56,7 @@ pub(super) enum Progress {
     Broken,
 }
 
-impl Lane {
+impl Direction {
     /// A direction whose first bytes, `early`, are here already.
     pub(super) fn new(sender: Sender, early: Vec<u8>) -> Self {
         let mut frames = Frames::new(sender);
@@ -89,8 +89,8 @@ impl Lane {
         self.frames.place() == Place::Closed
     }
 
-    /// Ends the direction with `farewell` as soon as that can stand there; without it where it never
-    /// can.
+    /// Ends the direction with `farewell` as soon as that can stand there; without it where it
+    /// never can.
     pub(super) fn part(&mut self, farewell: Bytes) {
         if self.is_open() {
             self.out = Out::Parting(farewell);
@@ -213,7 +213,8 @@ impl Lane {
         written
     }
 
-    /// The part of `part` that still goes on: nothing behind the frame with which a direction parts.
+    /// The part of `part` that still goes on: nothing behind the frame in progress when a direction
+    /// parts.
     fn follow<'b>(&mut self, part: &'b [u8]) -> &'b [u8] {
         if let Out::Parting(_) = self.out {
             let length = self.frames.finish(part);
