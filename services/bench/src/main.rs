@@ -9,9 +9,11 @@ mod echo;
 mod figures;
 mod frames;
 mod issuer;
+mod latency;
 mod load;
 mod machine;
 mod memory;
+mod open_loop;
 mod peers;
 mod proc;
 mod program;
@@ -46,6 +48,8 @@ enum Which {
     Smoke,
     /// What a proxied request costs, beside nginx, HAProxy, Caddy and Pingora.
     Proxies(proxies::Options),
+    /// How long requests wait at half load, beside nginx and HAProxy.
+    Latency(latency::Options),
     /// What a WebSocket message costs, beside nginx and HAProxy.
     Sockets(sockets::Options),
     /// What idle connections cost in memory, beside nginx and HAProxy.
@@ -59,6 +63,7 @@ fn main() -> ExitCode {
     let report = match Arguments::parse().which {
         Which::Smoke => runtime().and_then(|runtime| runtime.block_on(smoke::run())),
         Which::Proxies(options) => proxies::run(&options),
+        Which::Latency(options) => latency::run(&options),
         Which::Sockets(options) => sockets::run(&options),
         Which::Memory(options) => memory::run(&options),
     };
