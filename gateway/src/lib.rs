@@ -22,6 +22,8 @@
 mod access;
 mod admin;
 mod auth;
+#[cfg(feature = "bench")]
+pub mod bench;
 mod config;
 mod core;
 mod corridor;
