@@ -35,7 +35,7 @@ impl Issuer {
 }
 
 /// A token that the gateway accepts, and the key set that says so.
-fn token_and_keys() -> Outcome<(String, String)> {
+pub(crate) fn token_and_keys() -> Outcome<(String, String)> {
     let (key, _) = SigningKey::generate()?;
     let now = chassis::Clock::System.now().seconds();
     let claims = UserClaims {

@@ -4,7 +4,9 @@
 //! The processes under test are this same binary under another name, so that a figure is always of
 //! the code beside it: see [`program`].
 
+mod all;
 mod disk;
+mod doors;
 mod echo;
 mod figures;
 mod frames;
@@ -54,6 +56,12 @@ enum Which {
     Sockets(sockets::Options),
     /// What idle connections cost in memory, beside nginx and HAProxy.
     Memory(memory::Options),
+    /// How long it takes to find a route among 10, 1,000 and 10,000.
+    Routes(doors::Options),
+    /// What each feature of the gateway costs a request.
+    Features(doors::Options),
+    /// Everything, one after the other; takes part of an hour.
+    All(all::Options),
 }
 
 fn main() -> ExitCode {
@@ -61,11 +69,14 @@ fn main() -> ExitCode {
         return code;
     }
     let report = match Arguments::parse().which {
-        Which::Smoke => runtime().and_then(|runtime| runtime.block_on(smoke::run())),
+        Which::Smoke => smoke::run(),
         Which::Proxies(options) => proxies::run(&options),
         Which::Latency(options) => latency::run(&options),
         Which::Sockets(options) => sockets::run(&options),
         Which::Memory(options) => memory::run(&options),
+        Which::Routes(options) => doors::routes(&options),
+        Which::Features(options) => doors::features(&options),
+        Which::All(options) => all::run(&options),
     };
     match report {
         Ok(report) => {

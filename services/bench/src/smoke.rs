@@ -14,7 +14,7 @@ use crate::peers::{self, Peer, Setting};
 use crate::program::Process;
 use crate::sends::{CONTENT_BYTES, send};
 use crate::upstream::BODY_BYTES;
-use crate::{Outcome, disk, request};
+use crate::{Outcome, disk, request, runtime};
 
 /// Connections of the HTTP load.
 const CONNECTIONS: usize = 64;
@@ -32,10 +32,13 @@ const SEND_ROUNDS: usize = 3;
 const LAYOUT: Layout = Layout::Pinned;
 
 /// Measures, and gives the report.
-pub(crate) async fn run() -> Outcome<String> {
+pub(crate) fn run() -> Outcome<String> {
+    LAYOUT.load().take()?;
     let mut report = String::new();
-    proxied(&mut report).await?;
-    durable(&mut report).await?;
+    runtime()?.block_on(async {
+        proxied(&mut report).await?;
+        durable(&mut report).await
+    })?;
     Ok(report)
 }
 
