@@ -10,6 +10,7 @@ use crate::Outcome;
 use crate::figures::{Spread, float, percentile, rate};
 use crate::issuer::Issuer;
 use crate::machine::{self, Layout};
+use crate::neighbours::Neighbours;
 use crate::open_loop::{self, Schedule};
 use crate::peers::{self, Peer, Running, Setting};
 use crate::program::print;
@@ -64,6 +65,7 @@ pub(crate) fn run(options: &Options) -> Outcome<String> {
     let (upstream, address) = peers::upstream(folder, BODY_BYTES, layout.load())?;
     let setting = Setting { folder, layout, upstream: address, issuer: &issuer };
     let mut everybody = peers::start(&PEERS, &setting)?;
+    let neighbours = Neighbours::watch();
     let load = Load::new(folder, CONNECTIONS, BODY_BYTES, &issuer.token)?;
     let requests = match options.rate {
         Some(rate) => rate,
@@ -89,7 +91,8 @@ pub(crate) fn run(options: &Options) -> Outcome<String> {
     )?;
     writeln!(text, "sent; {rounds} rounds of {seconds} s each in turns; {}.", layout.words())?;
     writeln!(text, "Median (min to max) of the rounds' percentiles.")?;
-    writeln!(text, "{}; {}\n", machine::words(), peers::versions(&PEERS))?;
+    writeln!(text, "{}; {}", machine::words(), peers::versions(&PEERS))?;
+    writeln!(text, "{}\n", neighbours.words())?;
     Ok(text + &report(&rows))
 }
 

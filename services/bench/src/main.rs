@@ -15,6 +15,7 @@ mod latency;
 mod load;
 mod machine;
 mod memory;
+mod neighbours;
 mod open_loop;
 mod peers;
 mod proc;
@@ -68,7 +69,9 @@ fn main() -> ExitCode {
     if let Some(code) = program::as_named() {
         return code;
     }
-    let report = match Arguments::parse().which {
+    let arguments = Arguments::parse();
+    neighbours::go_first();
+    let report = match arguments.which {
         Which::Smoke => smoke::run(),
         Which::Proxies(options) => proxies::run(&options),
         Which::Latency(options) => latency::run(&options),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::Outcome;
 
 /// Clock ticks per second in `/proc` (`USER_HZ`, the same on every Linux).
-const TICKS_PER_SECOND: u64 = 100;
+pub(crate) const TICKS_PER_SECOND: u64 = 100;
 
 /// CPU time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -68,6 +68,12 @@ pub(crate) fn cpu(family: &[u32]) -> Cpu {
     })
 }
 
+/// CPU time of the process `root` and everything that descends or descended from it, so far.
+pub(crate) fn cpu_with_ended(root: u32) -> Duration {
+    let stats = family(root).into_iter().filter_map(stat);
+    stats.map(|stat| stat.cpu.total() + stat.ended).sum()
+}
+
 /// Memory of `family` now.
 pub(crate) fn memory(family: &[u32]) -> Outcome<Memory> {
     let mut sum = Memory::default();
@@ -83,6 +89,8 @@ pub(crate) fn memory(family: &[u32]) -> Outcome<Memory> {
 struct Stat {
     parent: u32,
     cpu: Cpu,
+    /// CPU time of its children that ended.
+    ended: Duration,
 }
 
 fn stat(id: u32) -> Option<Stat> {
@@ -99,7 +107,7 @@ fn parse_stat(line: &str) -> Option<Stat> {
     };
     // The first of these fields is the third of the line (proc_pid_stat(5)).
     let cpu = Cpu { user: time(11)?, system: time(12)? };
-    Some(Stat { parent: fields.get(1)?.parse().ok()?, cpu })
+    Some(Stat { parent: fields.get(1)?.parse().ok()?, cpu, ended: time(13)? + time(14)? })
 }
 
 fn parse_memory(rollup: &str) -> Option<Memory> {
@@ -116,9 +124,12 @@ mod tests {
 
     #[test]
     fn a_stat_line_is_read_behind_its_name_whatever_that_is() {
-        let line = "42 (a) b (c)) S 7 42 42 0 -1 4194304 1 2 3 4 150 250 5 6 20 0 1 0 99 1 2";
+        let line = "42 (a) b (c)) S 7 42 42 0 -1 4194304 1 2 3 4 150 250 50 60 20 0 1 0 99 1 2";
         let cpu = Cpu { user: Duration::from_millis(1500), system: Duration::from_millis(2500) };
-        assert_eq!(parse_stat(line), Some(Stat { parent: 7, cpu }));
+        assert_eq!(
+            parse_stat(line),
+            Some(Stat { parent: 7, cpu, ended: Duration::from_millis(1100) })
+        );
         assert_eq!(cpu.total(), Duration::from_secs(4));
         assert_eq!(parse_stat("42 (short) S 7"), None);
         assert_eq!(parse_stat(""), None);

@@ -7,6 +7,7 @@ use clap::Args;
 use crate::Outcome;
 use crate::issuer::Issuer;
 use crate::machine::{self, Layout};
+use crate::neighbours::Neighbours;
 use crate::peers::{self, Peer, Running, Setting};
 use crate::rounds::{Goal, Turn, in_turns, report};
 use crate::wrk::Load;
@@ -84,6 +85,7 @@ pub(crate) fn run(options: &Options) -> Outcome<String> {
     if let Some(place) = peers.iter().position(|peer| *peer == Peer::Direct) {
         everybody.insert(place, Running { peer: Peer::Direct, process: upstream, address });
     }
+    let neighbours = Neighbours::watch();
     let load = Load::new(folder, connections, body, &issuer.token)?;
     let everybody: Vec<_> = everybody.iter().collect();
     let rows = in_turns(&everybody, rounds, seconds, |peer, seconds| turn(peer, &load, seconds));
@@ -94,6 +96,7 @@ pub(crate) fn run(options: &Options) -> Outcome<String> {
     writeln!(text, "{}. CPU is utime + stime of all", layout.words())?;
     writeln!(text, "of a proxy's processes; direct is the upstream's own. Median (min to max).")?;
     writeln!(text, "{}; {}", machine::words(), peers::versions(&peers))?;
+    writeln!(text, "{}", neighbours.words())?;
     if !peers.contains(&Peer::Pingora) {
         writeln!(text, "Pingora is left out: it takes part with --pingora.")?;
     }

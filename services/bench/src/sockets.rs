@@ -16,6 +16,7 @@ use crate::figures::percentile;
 use crate::frames::{By, accepted, first, handshake, write};
 use crate::issuer::Issuer;
 use crate::machine::{self, Layout};
+use crate::neighbours::Neighbours;
 use crate::peers::{self, Peer, Running, Setting};
 use crate::program::Process;
 use crate::rounds::{Goal, Turn, in_turns, report};
@@ -70,6 +71,7 @@ pub(crate) fn run(options: &Options) -> Outcome<String> {
     let mut everybody = peers::start(&PEERS, &setting)?;
     everybody.insert(0, Running { peer: Peer::Direct, process: echo, address: upstream });
     let everybody: Vec<_> = everybody.iter().collect();
+    let neighbours = Neighbours::watch();
     let runtime = runtime()?;
     let mut text = String::new();
     writeln!(
@@ -91,6 +93,7 @@ pub(crate) fn run(options: &Options) -> Outcome<String> {
         )?;
         text.push_str(&report(&rows, "round trip", goals));
     }
+    writeln!(text, "\n{}", neighbours.words())?;
     Ok(text)
 }
 
