@@ -28,11 +28,10 @@ use crate::route::{
     Auth, Forward, Goal, Matcher, Method, Methods, Path, Route, RouteId, Table, UpstreamId,
 };
 use crate::wheel::{Ticks, Timer, Wheel};
+use crate::wire;
 
 /// Where the measured request goes.
 const TARGET: &str = "/bench/1024";
-/// Field lines that a measured head may have.
-const FIELDS_MAX: usize = 16;
 /// Batches of log that may wait, and are written by the same thread after so many lines.
 const BATCHES: usize = 8;
 const LINES_BETWEEN: u64 = 256;
@@ -174,11 +173,8 @@ impl Doors {
     /// How long `calls` requests take at `feature`; `None` when one of them was refused.
     #[must_use]
     pub fn time(&mut self, feature: Feature, calls: u64) -> Option<Duration> {
-        let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
-        let mut request = httparse::Request::new(&mut fields);
-        request.parse(self.head.as_bytes()).ok()?;
-        let fields = self.scratch.raw_fields(request.headers);
-        let head = &Head::of_raw(&request, &fields)?;
+        let head = wire::request(self.head.as_bytes(), &self.plan.limits, &self.scratch).ok()??;
+        let head = &head.head();
         let path = Path::canonical(TARGET).ok()?;
         let (id, user) = (self.plan.table.find(&path.path, Method::Get).ok()?.id, self.user(head)?);
         let mut is_good = true;
