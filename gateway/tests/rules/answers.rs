@@ -1,6 +1,6 @@
 //! Answers that break the rules, and answers that only look as if they did.
 
-use crate::case::{Case, case, cut_off, heard, problem, want};
+use crate::case::{Case, Step, case, cut_off, heard, problem, want};
 use crate::recorder::Act;
 
 #[tokio::test]
@@ -254,8 +254,10 @@ fn others() -> Vec<Case> {
         asks(name, &[7], send(length(&format!("HTTP/1.1 {line}\r\n"))))
             .hears(heard(status).body("ok"))
     };
-    let to_close =
-        |name, act| asks(name, &[19], vec![Act::Send(format!("{OK}\r\nhello").into_bytes()), act]);
+    let to_close = |name, acts: &[Act]| {
+        let answer = Act::Send(format!("{OK}\r\nhello").into_bytes());
+        asks(name, &[19], [&[answer], acts].concat())
+    };
     let command = |name, raw: String| {
         case(name, &[29], "POST /open/s HTTP/1.1\r\nHost: hub\r\n\r\n")
             .script("/s", send(raw))
@@ -269,9 +271,14 @@ fn others() -> Vec<Case> {
         status("status-503-is-theirs", "503 Later", 503),
         status("status-599", "599 Odd", 599),
         status("status-401-is-theirs", "401 No", 401),
-        to_close("answer-to-the-end", Act::Close)
+        to_close("answer-to-the-end", &[Act::Close])
             .hears(heard(200).is("transfer-encoding", "chunked").body("hello")),
-        to_close("answer-to-the-end-by-reset", Act::Reset).hears(cut_off()).closes(),
+        to_close("answer-to-the-end-by-reset", &[Act::Cue, Act::Tell, Act::Reset])
+            .step(Step::Await("hello"))
+            .step(Step::Cue)
+            .hears(cut_off())
+            .closes()
+            .whole(),
         command("answer-of-100-fields", fields(99)).hears(heard(200).body("ok")),
         command("answer-of-3000-fields", fields(3000)).hears(problem(502)),
         command("answer-head-of-30-kib", huge(30 * 1024)).hears(heard(200).body("ok")),

@@ -36,6 +36,8 @@ pub(crate) enum Step {
     HearOn(Way, Heard),
     /// Lets the upstream's script go on, and waits until it tells.
     Cue,
+    /// Reads on until these bytes are there, and leaves them to be heard.
+    Await(&'static str),
     /// Is slow.
     Pause(Duration),
     /// Reads and expects just these bytes: behind a 101 there are no messages.

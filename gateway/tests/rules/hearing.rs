@@ -90,6 +90,17 @@ impl Caller {
         Err(format!("the caller also read {:?}", text(&self.ahead)))
     }
 
+    /// Reads on until `awaited` is there.
+    pub(crate) async fn wait_for(&mut self, awaited: &str) -> Result<(), String> {
+        let is_here = |bytes: &[u8]| bytes.windows(awaited.len()).any(|w| w == awaited.as_bytes());
+        while !is_here(&self.ahead) {
+            if !self.more().await? {
+                return Err(format!("{awaited:?} never came"));
+            }
+        }
+        Ok(())
+    }
+
     /// The next bytes are `expected`.
     pub(crate) async fn bytes(&mut self, expected: &[u8]) -> Result<(), String> {
         while self.ahead.len() < expected.len() && self.more().await? {}

@@ -173,6 +173,7 @@ impl Lane {
                 Step::HearOn(way, heard) if *way == self.way => caller.hear(heard).await?,
                 Step::HearOn(..) => {}
                 Step::Cue => self.upstream.cue().await,
+                Step::Await(bytes) => caller.wait_for(bytes).await?,
                 Step::Pause(time) => tokio::time::sleep(*time).await,
                 Step::Bytes(bytes) => caller.bytes(bytes).await?,
                 Step::Shut => caller.shut().await,

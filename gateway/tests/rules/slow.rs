@@ -9,10 +9,10 @@ use crate::recorder::{Act, When};
 async fn nobody_is_waited_for_for_ever() {
     crate::run::run(
         &[
-            "gateway.limits.head_timeout=400ms",
-            "gateway.limits.keep_alive_timeout=400ms",
-            "gateway.limits.body_idle_timeout=400ms",
-            "gateway.routes.open.response_timeout=400ms",
+            "gateway.limits.head_timeout=700ms",
+            "gateway.limits.keep_alive_timeout=700ms",
+            "gateway.limits.body_idle_timeout=700ms",
+            "gateway.routes.open.response_timeout=700ms",
             "gateway.routes.open.body_bytes_max=100000",
         ],
         cases,
@@ -38,7 +38,7 @@ fn heads() -> Vec<Case> {
     let trickle = get("").into_bytes();
     let parts = trickle.chunks(6);
     let trickled = parts.fold(case("late-head-that-trickles", &[42], ""), |case, part| {
-        case.sends(part).step(Step::Pause(Duration::from_millis(90)))
+        case.sends(part).step(Step::Pause(Duration::from_millis(150)))
     });
     vec![
         late("late-line", "GET /open/a HT"),
@@ -89,9 +89,9 @@ fn bodies() -> Vec<Case> {
         .closes_alone()
         .may_break_off(),
         case("body-in-time-in-parts", &[42], post("Content-Length: 10\r\n", "he"))
-            .step(Step::Pause(Duration::from_millis(150)))
+            .step(Step::Pause(Duration::from_millis(400)))
             .sends("llo")
-            .step(Step::Pause(Duration::from_millis(150)))
+            .step(Step::Pause(Duration::from_millis(400)))
             .sends("again")
             .forwards(want("POST /a").body("helloagain")),
     ]
