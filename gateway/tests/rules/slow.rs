@@ -36,7 +36,7 @@ fn heads() -> Vec<Case> {
         case(name, &[42], bytes).hears(late).closes_alone()
     };
     let trickle = get("").into_bytes();
-    let parts = trickle.chunks(6);
+    let parts = trickle.chunks(3);
     let trickled = parts.fold(case("late-head-that-trickles", &[42], ""), |case, part| {
         case.sends(part).step(Step::Pause(Duration::from_millis(150)))
     });
