@@ -14,6 +14,7 @@ use std::time::Duration;
 use chassis::{StartError, Stop};
 use contract::{Kind, Timestamp, UserId};
 use serde::Deserialize;
+use uuid::Uuid;
 
 use crate::metrics::Count;
 
@@ -142,17 +143,17 @@ impl Batch {
     }
 
     fn line(&self, out: &mut Vec<u8>, entry: &Entry<'_>) -> io::Result<()> {
-        let millis = entry.at.0.rem_euclid(1000);
         out.extend_from_slice(b"{\"at\":\"");
         out.extend_from_slice(&self.second(entry.at));
-        write!(out, ".{millis:03}Z\",\"requestId\":\"")?;
+        write_thousandths(out, entry.at.0.rem_euclid(1000).unsigned_abs());
+        out.extend_from_slice(b"Z\",\"requestId\":\"");
         // Made here, or taken with safe characters only.
         out.extend_from_slice(entry.request_id);
         out.extend_from_slice(b"\",\"method\":");
         serde_json::to_writer(&mut *out, entry.method)?;
         out.extend_from_slice(b",\"target\":");
         write_target(out, entry.target)?;
-        write!(out, ",\"status\":{}", entry.status)?;
+        write_number(out, b",\"status\":", entry.status.into());
         if let Some(route) = entry.route {
             out.extend_from_slice(b",\"route\":");
             serde_json::to_writer(&mut *out, route)?;
@@ -164,16 +165,23 @@ impl Batch {
                 serde_json::to_writer(&mut *out, cause)?;
             }
         }
-        if let Some(user) = entry.user {
-            write!(out, ",\"userId\":\"{user}\"")?;
+        if let Some(UserId(user)) = entry.user {
+            out.extend_from_slice(b",\"userId\":\"");
+            out.extend_from_slice(
+                user.hyphenated().encode_lower(&mut Uuid::encode_buffer()).as_bytes(),
+            );
+            out.push(b'"');
         }
         if self.with_client {
             write!(out, ",\"client\":\"{}\"", entry.client)?;
         }
-        let micros = entry.took.as_micros();
-        write!(out, ",\"durationMs\":{}.{:03}", micros / 1000, micros % 1000)?;
-        let Entry { bytes_in, bytes_out, .. } = entry;
-        writeln!(out, ",\"bytesIn\":{bytes_in},\"bytesOut\":{bytes_out}}}")
+        let micros = u64::try_from(entry.took.as_micros()).unwrap_or(u64::MAX);
+        write_number(out, b",\"durationMs\":", micros / 1000);
+        write_thousandths(out, micros % 1000);
+        write_number(out, b",\"bytesIn\":", entry.bytes_in);
+        write_number(out, b",\"bytesOut\":", entry.bytes_out);
+        out.extend_from_slice(b"}\n");
+        Ok(())
     }
 
     /// `2026-11-20T17:00:00`, which a second's requests share.
@@ -187,6 +195,18 @@ impl Batch {
         self.second.set((at.seconds(), text));
         text
     }
+}
+
+fn write_number(out: &mut Vec<u8>, before: &[u8], number: u64) {
+    out.extend_from_slice(before);
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// Writes a point and three digits.
+fn write_thousandths(out: &mut Vec<u8>, number: u64) {
+    let digits = [number / 100, number / 10, number].map(|d| u8::try_from(d % 10).unwrap_or(0));
+    out.push(b'.');
+    out.extend(digits.map(|digit| b'0' + digit));
 }
 
 /// Writes `target` as a JSON string, cut to its bound, with the values of secrets masked.
@@ -228,7 +248,7 @@ mod tests {
             status: 502,
             route: Some("chat"),
             refusal: Some((Kind::UpstreamFailed, Some("chat: \"broke\" off"))),
-            user: Some(UserId(uuid::Uuid::nil())),
+            user: Some(UserId(Uuid::nil())),
             client: IpAddr::from([127, 0, 0, 1]),
             took: Duration::from_micros(1_234),
             bytes_in: 1,

@@ -78,7 +78,7 @@ pub(crate) fn pass<'p, 'h>(
 ) -> Result<Passed<'p, 'h>, Halt> {
     let core = &link.core;
     limits::check(head, &core.plan.limits)?;
-    if Cors::is_preflight(head) || head.target == "*" {
+    if Cors::is_preflight(head) || head.target == "*" || rewrite::ends_here(head) {
         return Ok(Passed::Here(options(core, head, visit)?));
     }
     let path = Path::canonical(head.target)?;
@@ -135,7 +135,8 @@ fn spend(link: &Link, route: &Route, caller: Option<&Caller>) -> Result<(), Refu
     buckets.spend(quota, key, link.core.age()).map_err(Refusal::Quota)
 }
 
-/// Answers what only asks which methods there are: a page's preflight, or `OPTIONS *`.
+/// Answers what only asks which methods there are: a page's preflight, `OPTIONS *`, or an `OPTIONS`
+/// that may go no further.
 fn options(core: &Core, head: &Head<'_>, visit: &Visit) -> Result<Response<Bytes>, Refusal> {
     if head.method != "OPTIONS" {
         return Err(Refusal::Malformed("Only OPTIONS may ask for everything."));

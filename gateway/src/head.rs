@@ -139,6 +139,7 @@ impl Seen {
     pub(crate) const HOST: Self = Self(1 << 17);
     pub(crate) const DATE: Self = Self(1 << 18);
     pub(crate) const CACHE_CONTROL: Self = Self(1 << 19);
+    pub(crate) const MAX_FORWARDS: Self = Self(1 << 20);
 
     /// Whether all of `other` is there.
     pub(crate) const fn has(self, other: Self) -> bool {
@@ -180,6 +181,7 @@ impl Seen {
             11 if is("x-user-name") => Self::IDENTITY,
             12 if is("x-user-roles") || is("x-session-id") => Self::IDENTITY,
             12 if is("x-request-id") => Self::REQUEST_ID,
+            12 if is("max-forwards") => Self::MAX_FORWARDS,
             13 if is("authorization") => Self::AUTHORIZATION,
             13 if is("cache-control") => Self::CACHE_CONTROL,
             14 if is("content-length") => Self::CONTENT_LENGTH,

@@ -213,6 +213,7 @@ impl Collector for Scrape {
             let level = ConstGauge::new(self.sum(read));
             level.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
         }
+        self.ways(&mut encoder)?;
         self.tunnels(&mut encoder)?;
         self.upstreams(&mut encoder)
     }
@@ -247,6 +248,17 @@ impl Scrape {
                     }
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn ways(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let (name, help) = ("gateway_way_requests", "Requests by the way that they took.");
+        let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        let ways: [(&str, Read); 2] =
+            [("lean", |c| &c.lean_requests), ("general", |c| &c.general_requests)];
+        for (way, read) in ways {
+            ConstCounter::new(self.sum(read)).encode(metric.encode_family(&[("way", way)])?)?;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! What a request is called: its id and its trace context, the caller's own where they are good.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use chassis::Random;
 use contract::caller::{REQUEST_ID, TRACEPARENT};
@@ -16,7 +17,9 @@ const ID_BYTES: usize = 32;
 /// Length of a `traceparent` (W3C Trace Context section 3.2.2).
 const TRACE_BYTES: usize = 55;
 /// Where the trace's id stands in it.
-const TRACE_ID: std::ops::Range<usize> = 3..35;
+const TRACE_ID: Range<usize> = 3..35;
+/// Where the id of whoever calls stands in it.
+const PARENT_ID: Range<usize> = 36..52;
 
 /// Makes names for requests.
 #[derive(Debug)]
@@ -57,14 +60,12 @@ impl Names {
 
     /// A request id, which is also the trace's (W3C Trace Context section 3.2).
     pub(crate) fn make(&self) -> Name {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut random = [0; 24];
         self.0.borrow_mut().fill_bytes(&mut random);
-        let digits = |byte: u8| [byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)]);
+        let (trace_id, parent_id) = random.split_at(16);
         let mut trace = *b"00-________________________________-________________-01";
-        let places = trace.iter_mut().filter(|place| **place == b'_');
-        let made = random.iter().flat_map(|byte| digits(*byte));
-        places.zip(made).for_each(|(to, from)| *to = from);
+        write_hex(trace_id, trace.get_mut(TRACE_ID));
+        write_hex(parent_id, trace.get_mut(PARENT_ID));
         let mut id = [0; ID_BYTES_MAX];
         let made = trace.get(TRACE_ID).unwrap_or_default();
         id.iter_mut().zip(made).for_each(|(to, from)| *to = *from);
@@ -85,6 +86,15 @@ impl Name {
 
     pub(crate) const fn traceparent(&self) -> &[u8] {
         &self.trace
+    }
+}
+
+/// Writes `bytes` in hexadecimal.
+fn write_hex(bytes: &[u8], out: Option<&mut [u8]>) {
+    let digit = |value: u8| if value < 10 { b'0' + value } else { b'a' + value - 10 };
+    let pairs = out.unwrap_or_default().chunks_exact_mut(2);
+    for (pair, byte) in pairs.zip(bytes) {
+        pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
     }
 }
 
@@ -109,7 +119,7 @@ fn is_traceparent(text: &[u8]) -> bool {
         && hex(parts.next(), 16)
         && hex(parts.next(), 2)
         && !zero(TRACE_ID)
-        && !zero(36..52)
+        && !zero(PARENT_ID)
 }
 
 #[cfg(test)]

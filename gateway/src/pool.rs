@@ -48,6 +48,7 @@ pub(crate) type Driver = http1::Connection<TokioIo<TcpStream>, Upload>;
 pub(crate) struct Connection {
     pub sender: SendRequest<Upload>,
     driver: JoinHandle<()>,
+    is_retired: bool,
 }
 
 impl Connection {
@@ -61,7 +62,12 @@ impl Connection {
             // Whoever waits for an answer on it is told; nobody else has to know.
             connection.await.ok();
         });
-        Self { sender, driver }
+        Self { sender, driver, is_retired: false }
+    }
+
+    /// Lets it serve no other request.
+    pub(crate) const fn retire(&mut self) {
+        self.is_retired = true;
     }
 }
 
@@ -81,7 +87,7 @@ pub(crate) trait Reusable {
 
 impl Reusable for Connection {
     fn stands(&self) -> bool {
-        !self.sender.is_closed()
+        !self.is_retired && !self.sender.is_closed()
     }
 
     fn is_ready(&self) -> bool {

@@ -59,6 +59,17 @@ pub(crate) fn comes_back(head: &Head<'_>, pseudonym: &str) -> bool {
         })
 }
 
+/// Whether the request may go no further (RFC 9110 section 7.6.2, for `OPTIONS` alone).
+pub(crate) fn ends_here(head: &Head<'_>) -> bool {
+    head.method == "OPTIONS" && forwards_left(head) == Some(0)
+}
+
+/// How many hops the request may still go.
+fn forwards_left(head: &Head<'_>) -> Option<u64> {
+    let is_limited = head.seen.has(Seen::MAX_FORWARDS);
+    is_limited.then(|| head.field("max-forwards").and_then(crate::wire::decimal)).flatten()
+}
+
 /// Writes the fields that the upstream gets.
 pub(crate) fn request(
     head: &Head<'_>,
@@ -77,6 +88,12 @@ pub(crate) fn request(
     }
     if !visit.name.keeps_trace {
         drop = drop.and(Seen::TRACE_STATE);
+    }
+    if order.method == Method::Options {
+        drop = drop.and(Seen::MAX_FORWARDS);
+        if let Some(left) = forwards_left(head) {
+            out.put("max-forwards", left.saturating_sub(1).to_string().as_bytes());
+        }
     }
     pass_on(head.fields, head.seen, drop, out);
     if head.seen.has(Seen::TRANSFER_ENCODING) {

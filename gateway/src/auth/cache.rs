@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::mem;
 use std::rc::Rc;
 
+use foldhash::fast::FixedState;
+
 use super::Caller;
 
 /// Where, from its end, a token is random: inside the signature, away from its last characters,
@@ -26,18 +28,22 @@ struct Entry {
     known: Known,
 }
 
+/// Entries by where their token is kept. Places are random bits that nobody chooses: a hash that is
+/// quick will do.
+type Places = HashMap<u128, Entry, FixedState>;
+
 /// Verified tokens of one core.
 #[derive(Debug)]
 pub(super) struct Cache {
-    young: HashMap<u128, Entry>,
-    old: HashMap<u128, Entry>,
+    young: Places,
+    old: Places,
     half_max: usize,
 }
 
 impl Cache {
     /// A cache of at most `max` tokens.
     pub(super) fn new(max: usize) -> Self {
-        Self { young: HashMap::new(), old: HashMap::new(), half_max: (max / 2).max(1) }
+        Self { young: Places::default(), old: Places::default(), half_max: (max / 2).max(1) }
     }
 
     /// What is known of `token` under the keys of `generation`.

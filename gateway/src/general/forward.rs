@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-use http::header::{self, HeaderMap};
+use http::header::HeaderMap;
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body as _, Incoming};
@@ -27,6 +27,7 @@ use crate::rewrite::{self, Audience, Maker};
 use crate::route::Forward;
 use crate::visit::Visit;
 use crate::wheel::Ticks;
+use crate::wire;
 
 /// What is left of an order when its request has been written.
 #[derive(Debug)]
@@ -234,16 +235,21 @@ impl Exchange<'_> {
     pub(super) fn accept(
         &self,
         mut response: Response<Incoming>,
-        source: Source,
+        mut source: Source,
     ) -> Result<Found, Refusal> {
         self.link.deadline.clear();
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(self.broken("it switched protocols without being asked"));
         }
-        let framed_twice = response.headers().contains_key(header::TRANSFER_ENCODING)
-            && response.headers().contains_key(header::CONTENT_LENGTH);
-        if framed_twice {
-            return Err(self.broken("its answer has both Content-Length and Transfer-Encoding"));
+        let version = u8::from(response.version() == Version::HTTP_11);
+        let status = response.status().as_u16();
+        let fields = self.link.core.scratch.fields(response.headers());
+        wire::answer_framing(&fields, status, version, self.job.method)
+            .map_err(|cause| self.broken(cause))?;
+        drop(fields);
+        if let (0, Some(connection)) = (version, &mut source) {
+            // hyper would speak an older version on it from now on.
+            connection.retire();
         }
         // An intermediary speaks for itself (RFC 9112 section 2.3).
         *response.version_mut() = Version::HTTP_11;

@@ -152,18 +152,19 @@ fn judge<'p>(
     if Way::of(head) == Way::General {
         return Verdict::General;
     }
-    let (keys, visit) = match waiting.take() {
-        Some(visit) => (Keys::AreThere, Some(visit)),
-        None => (Keys::MayCome, None),
-    };
     link.request_begins();
-    let mut visit = visit.unwrap_or_else(|| Visit::begin(link, head));
+    let (keys, mut visit) = match waiting.take() {
+        Some(visit) => (Keys::AreThere, visit),
+        None => {
+            link.core.counters.lean_requests.add(1);
+            (Keys::MayCome, Visit::begin(link, head))
+        }
+    };
     match corridor::pass(link, &mut visit, head, keys) {
         Err(Halt::Keyless { seen }) => Verdict::Keyless { visit, seen },
         Err(Halt::Refused(refusal)) => Verdict::Own { response: visit.refuse(&refusal), visit },
         Ok(Passed::Here(response)) => Verdict::Own { response, visit },
         Ok(Passed::On(order)) => {
-            link.core.counters.lean_requests.add(1);
             let bytes = outbound(link, head, &order, &visit);
             Verdict::On(Job::new(order, visit, bytes, after))
         }

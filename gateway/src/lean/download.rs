@@ -16,7 +16,7 @@ use crate::rewrite;
 use crate::wire::{self, AnswerHead, status_line};
 
 /// Most interim answers before the final one (RFC 9110 section 15.2).
-const INTERIM_MAX: usize = 16;
+const INTERIM_MAX: usize = 64;
 
 const TOO_LARGE: Failure = Failure::Bad("its answer's head is too large");
 const HEAD_BROKE_OFF: Failure = Failure::Bad("its answer broke off");

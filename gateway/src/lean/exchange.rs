@@ -67,6 +67,10 @@ impl<'p> Job<'p> {
         Ok(())
     }
 
+    const fn has_a_body(&self) -> bool {
+        self.allowed < self.body_bytes_max
+    }
+
     /// From the request's last byte to the answer's head.
     fn wait(&self) -> Ticks {
         Ticks::from(self.forward.response_timeout)
@@ -109,7 +113,7 @@ impl Failure {
 enum Upload {
     /// Nothing was given to the kernel.
     Unsent,
-    /// Everything that was sent still lies in `bytes`.
+    /// What was sent still lies in `bytes`.
     Repeatable,
     /// Parts of the body are gone.
     Passing,
@@ -194,7 +198,8 @@ impl<'p> Exchange<'p> {
     fn may_repeat(&self) -> bool {
         match self.upload {
             Upload::Unsent => true,
-            Upload::Repeatable => self.job.visit.method.is_idempotent() && self.body.is_done(),
+            // A body is never sent twice, whatever the method.
+            Upload::Repeatable => self.job.visit.method.is_idempotent() && !self.job.has_a_body(),
             Upload::Passing | Upload::Cut => false,
         }
     }

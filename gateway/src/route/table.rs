@@ -3,17 +3,22 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::FixedState;
 use http::HeaderValue;
 
 use super::{Matcher, Method, Methods, Route, RouteId};
 use crate::refusal::Refusal;
 
+/// Routes by path. What is kept comes from the configuration, and strangers only look up: a hash that
+/// is quick will do.
+type Paths = HashMap<Box<str>, Vec<RouteId>, FixedState>;
+
 /// Every route, by its path.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     routes: Vec<Route>,
-    exact: HashMap<Box<str>, Vec<RouteId>>,
-    prefixes: HashMap<Box<str>, Vec<RouteId>>,
+    exact: Paths,
+    prefixes: Paths,
     /// No longer prefix has to be looked for, however many elements a path has.
     longest_prefix: usize,
 }

@@ -68,7 +68,8 @@ fn of_kind<'a>(fields: &Fields<'a>, kind: Seen) -> impl Iterator<Item = &'a [u8]
     fields.list().iter().filter(move |field| field.kind.has(kind)).map(|field| field.value)
 }
 
-fn framing(
+/// How the body of an answer with `fields` is delimited; `version` is its minor number.
+pub(crate) fn framing(
     fields: &Fields<'_>,
     status: u16,
     version: u8,

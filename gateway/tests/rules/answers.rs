@@ -103,7 +103,6 @@ const UNUSABLE: &[(&str, &str)] = &[
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\npoison",
     ),
     ("answer-ends-behind-100", "HTTP/1.1 100 Continue\r\n\r\n"),
-    ("answer-ends-behind-103", "HTTP/1.1 103 Early Hints\r\nX-A: b\r\n\r\n"),
 ];
 
 /// Answers that break off, or whose body cannot be read to its end.
