@@ -93,5 +93,6 @@ pub(crate) fn words() -> String {
     let model =
         models.first().map_or("unknown", |model| model.trim_start_matches([' ', '\t', ':']));
     let kernel = read("/proc/sys/kernel/osrelease");
-    format!("{} x {model}, Linux {}", models.len(), kernel.trim())
+    let control = read("/proc/sys/net/ipv4/tcp_congestion_control");
+    format!("{} x {model}, Linux {}, TCP with {}", models.len(), kernel.trim(), control.trim())
 }

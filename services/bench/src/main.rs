@@ -69,9 +69,7 @@ fn main() -> ExitCode {
     if let Some(code) = program::as_named() {
         return code;
     }
-    let arguments = Arguments::parse();
-    neighbours::go_first();
-    let report = match arguments.which {
+    let report = match Arguments::parse().which {
         Which::Smoke => smoke::run(),
         Which::Proxies(options) => proxies::run(&options),
         Which::Latency(options) => latency::run(&options),

@@ -4,19 +4,9 @@
 use std::fs;
 use std::time::Duration;
 
-use rustix::process::setpriority_process;
 use tokio::time::Instant;
 
 use crate::proc::{TICKS_PER_SECOND, cpu_with_ended};
-
-/// Before whom everything that takes part runs, where that is allowed: ordinary processes have 0.
-const NICE: i32 = -10;
-
-/// Runs this process, and what it starts from now on, before others. It needs a privilege, so it
-/// is no fault when it is not granted.
-pub(crate) fn go_first() {
-    setpriority_process(None, NICE).ok();
-}
 
 /// A look at the clocks of the machine, to be compared with a later one.
 #[derive(Debug)]
