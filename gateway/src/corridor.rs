@@ -95,14 +95,30 @@ pub(crate) fn pass<'p, 'h>(
         Goal::Own(own) => return Ok(Passed::Here(own_answer(core, *own, caller.as_deref()))),
         Goal::Upstream(forward) => forward,
     };
-    let wants_socket = forward.websocket && head.asks_for_websocket();
-    let handshake = wants_socket.then(|| handshake(head, &visit.origin)).transpose()?;
+    let handshake = socket(core, head, forward, visit)?;
     let Some(target) = core.plan.upstreams.get(forward.upstream.0) else {
         return Err(Refusal::Internal("a route leads to no upstream").into());
     };
     let method = visit.method;
     let route = found.route;
     Ok(Passed::On(Order { route, forward, target, path, method, caller, permit, handshake }))
+}
+
+/// The WebSocket that the request asks for, where its route has one.
+fn socket(
+    core: &Core,
+    head: &Head<'_>,
+    forward: &Forward,
+    visit: &Visit,
+) -> Result<Option<Handshake>, Refusal> {
+    if !forward.websocket || !head.asks_for_websocket() {
+        return Ok(None);
+    }
+    if core.is_closing() {
+        // It would be closed right away: whoever comes again finds another gateway.
+        return Err(Refusal::Overloaded);
+    }
+    handshake(head, &visit.origin).map(Some)
 }
 
 /// Who is calling.

@@ -25,6 +25,7 @@ use crate::farewell::{linger, refuse};
 use crate::head::{Head, Seen};
 use crate::link::{Link, Stage};
 use crate::refusal::Refusal;
+use crate::tunnel::Tunnel;
 use crate::visit::Visit;
 use body::Expects;
 use gate::Gate;
@@ -44,8 +45,33 @@ enum End {
     Late,
 }
 
-/// Serves a caller's connection, of which `kept` was read already, to its end.
-pub(crate) async fn serve(link: Rc<Link>, stream: TcpStream, kept: Vec<u8>) {
+/// What is left to do when HTTP is over on a connection.
+#[derive(Debug)]
+pub(crate) enum Rest {
+    Nothing,
+    /// The peer may be gone already.
+    Close(TcpStream),
+    /// More may come that nobody can make sense of.
+    Linger(TcpStream),
+    Refuse(TcpStream, Refusal),
+    /// With what the caller sent right behind its request.
+    Tunnel(Tunnel, TcpStream, Vec<u8>),
+}
+
+impl Rest {
+    pub(crate) async fn run(self, link: &Rc<Link>) {
+        match self {
+            Self::Nothing => {}
+            Self::Close(mut stream) => drop(stream.shutdown().await.ok()),
+            Self::Linger(stream) => linger(stream).await,
+            Self::Refuse(stream, refusal) => refuse(link, stream, &refusal).await,
+            Self::Tunnel(tunnel, stream, ahead) => tunnel.run(link, stream, ahead).await,
+        }
+    }
+}
+
+/// Serves a caller's connection, of which `kept` was read already, as long as it speaks HTTP.
+pub(crate) async fn serve(link: &Rc<Link>, stream: TcpStream, kept: Vec<u8>) -> Rest {
     let gate = Gate::new(stream, kept, link.clone());
     let service = service_fn(|request| {
         let link = link.clone();
@@ -71,22 +97,21 @@ pub(crate) async fn serve(link: Rc<Link>, stream: TcpStream, kept: Vec<u8>) {
     let gate = http.into_parts().io;
     if gate.is_stalled() {
         // Whatever is said now would stand in the middle of an answer that is not out yet.
-        return;
+        return Rest::Nothing;
     }
-    let (mut stream, ahead) = gate.into_parts();
-    // Ends are rare and large: kept out of the room that every connection takes.
+    let (stream, ahead) = gate.into_parts();
     if let Some(tunnel) = link.take_tunnel() {
-        return Box::pin(tunnel.run(&link, stream, ahead)).await;
+        return Rest::Tunnel(tunnel, stream, ahead);
     }
     match (end, link.stage()) {
-        (End::Over, Stage::Serving) | (End::Late, Stage::Serving | Stage::Idle) => {}
-        (End::Late, Stage::Head) => Box::pin(refuse(&link, stream, &Refusal::Slow)).await,
-        (End::Over, Stage::Idle) if link.is_broken() => Box::pin(linger(stream)).await,
-        (End::Over, Stage::Head) if let Some(refusal) = link.take_fault() => {
-            Box::pin(refuse(&link, stream, &refusal)).await;
-        }
-        // The peer may be gone already.
-        (End::Over, Stage::Head | Stage::Idle) => drop(stream.shutdown().await.ok()),
+        (End::Over, Stage::Serving) | (End::Late, Stage::Serving | Stage::Idle) => Rest::Nothing,
+        (End::Late, Stage::Head) => Rest::Refuse(stream, Refusal::Slow),
+        (End::Over, Stage::Idle) if link.is_broken() => Rest::Linger(stream),
+        (End::Over, Stage::Head) => match link.take_fault() {
+            Some(refusal) => Rest::Refuse(stream, refusal),
+            None => Rest::Close(stream),
+        },
+        (End::Over, Stage::Idle) => Rest::Close(stream),
     }
 }
 

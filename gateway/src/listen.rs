@@ -165,6 +165,8 @@ async fn serve(link: Rc<Link>, stream: TcpStream) {
     } else {
         (stream, Vec::new())
     };
-    // Large, and rare: kept out of the room that every connection takes.
-    Box::pin(general::serve(link, stream, kept)).await;
+    // Large, and rare: kept out of the room that every connection takes, and given back before what
+    // is left to do, which may be a long tunnel.
+    let rest = Box::pin(general::serve(&link, stream, kept)).await;
+    Box::pin(rest.run(&link)).await;
 }

@@ -153,13 +153,11 @@ fn judge<'p>(
         return Verdict::General;
     }
     link.request_begins();
-    let (keys, mut visit) = match waiting.take() {
-        Some(visit) => (Keys::AreThere, visit),
-        None => {
-            link.core.counters.lean_requests.add(1);
-            (Keys::MayCome, Visit::begin(link, head))
-        }
-    };
+    let keys = if waiting.is_some() { Keys::AreThere } else { Keys::MayCome };
+    let mut visit = waiting.take().unwrap_or_else(|| {
+        link.core.counters.lean_requests.add(1);
+        Visit::begin(link, head)
+    });
     match corridor::pass(link, &mut visit, head, keys) {
         Err(Halt::Keyless { seen }) => Verdict::Keyless { visit, seen },
         Err(Halt::Refused(refusal)) => Verdict::Own { response: visit.refuse(&refusal), visit },

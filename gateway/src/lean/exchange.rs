@@ -101,8 +101,12 @@ pub(super) enum Failure {
 impl Failure {
     const fn is_the_upstreams(&self) -> bool {
         match self {
-            Self::Dead(_) | Self::Unreachable(_) | Self::Bad(_) | Self::Late => true,
-            Self::BrokeOff(_) | Self::Stalled => true,
+            Self::Dead(_)
+            | Self::Unreachable(_)
+            | Self::Bad(_)
+            | Self::Late
+            | Self::BrokeOff(_)
+            | Self::Stalled => true,
             Self::Refused(_) | Self::Gone => false,
         }
     }
