@@ -137,7 +137,7 @@ fn content_length(head: &Head<'_>) -> Result<u64, Refusal> {
     const BAD: Refusal = Refusal::Malformed("Content-Length has to be one decimal number.");
     let mut lines = head.all("content-length");
     let (Some(value), None) = (lines.next(), lines.next()) else { return Err(BAD) };
-    crate::wire::decimal(value).ok_or(BAD)
+    crate::wire::length(value).ok_or(BAD)
 }
 
 fn transfer_encoding(head: &Head<'_>) -> Result<Framing, Refusal> {
@@ -305,6 +305,9 @@ pub(crate) mod tests {
             ("Content-Length: -1\r\n", Err(Kind::BadRequest)),
             ("Content-Length: 0x5\r\n", Err(Kind::BadRequest)),
             ("Content-Length: \r\n", Err(Kind::BadRequest)),
+            ("Content-Length: 9223372036854775807\r\n", Ok(Framing::Length(u64::MAX >> 1))),
+            ("Content-Length: 9223372036854775808\r\n", Err(Kind::BadRequest)),
+            ("Content-Length: 18446744073709551615\r\n", Err(Kind::BadRequest)),
             ("Content-Length: 99999999999999999999\r\n", Err(Kind::BadRequest)),
             ("Transfer-Encoding: chunked, chunked\r\n", Err(Kind::BadRequest)),
             ("Transfer-Encoding: xchunked\r\n", Err(Kind::BadRequest)),

@@ -17,8 +17,11 @@ pub(crate) use chunks::{Broken, Chunks, Stripped};
 pub(crate) use date::Date;
 pub(crate) use whole::{After, status_line, whole};
 
-/// Most field lines that are parsed, whatever the configuration allows.
-const FIELDS_MAX: usize = 128;
+/// Most field lines that are parsed: as many as hyper reads, so that both ways see the same messages.
+const FIELDS_MAX: usize = 100;
+/// Longest body that can be announced, in bytes: whoever counts in 63 bits would take a longer one for
+/// less than nothing.
+const LENGTH_MAX: u64 = u64::MAX >> 1;
 
 /// A request's head that stands at the beginning of some bytes.
 #[derive(Debug)]
@@ -78,10 +81,11 @@ pub(crate) fn request<'a>(
     Ok(Some(Parsed { line, fields, length, framing }))
 }
 
-/// A decimal number as `Content-Length` has it: digits and nothing else (RFC 9110 section 8.6).
-pub(crate) fn decimal(text: &[u8]) -> Option<u64> {
+/// A length as `Content-Length` has it: digits and nothing else (RFC 9110 section 8.6).
+pub(crate) fn length(text: &[u8]) -> Option<u64> {
     let digits = |text: &&[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    Some(text).filter(digits).and_then(|text| str::from_utf8(text).ok()?.parse().ok())
+    let length = Some(text).filter(digits).and_then(|text| str::from_utf8(text).ok()?.parse().ok());
+    length.filter(|length| *length <= LENGTH_MAX)
 }
 
 /// Whether an empty line stands in `bytes`: what tells that a head may be whole.

@@ -42,7 +42,15 @@ pub(crate) fn answer<'a>(
     let mut response = httparse::Response::new(&mut []);
     let parsed = httparse::ParserConfig::default()
         .parse_response_with_uninit_headers(&mut response, bytes, &mut slots)
-        .map_err(|_| "its answer is not HTTP/1.1")?;
+        .map_err(|error| match error {
+            httparse::Error::TooManyHeaders => "its answer has too many fields",
+            httparse::Error::HeaderName
+            | httparse::Error::HeaderValue
+            | httparse::Error::NewLine
+            | httparse::Error::Status
+            | httparse::Error::Token
+            | httparse::Error::Version => "its answer is not HTTP/1.1",
+        })?;
     let httparse::Status::Complete(length) = parsed else { return Ok(None) };
     let (Some(status), Some(version)) = (response.code, response.version) else {
         return Err("its answer has no status line");
@@ -107,7 +115,7 @@ fn content_length(fields: &Fields<'_>) -> Result<u64, &'static str> {
     let (Some(value), None) = (lines.next(), lines.next()) else {
         return Err("its answer has more than one Content-Length");
     };
-    super::decimal(value).ok_or("its Content-Length is no number")
+    super::length(value).ok_or("its Content-Length is no number")
 }
 
 #[cfg(test)]
@@ -118,6 +126,14 @@ mod tests {
         let scratch = Scratch::default();
         let answer = answer(head.as_bytes(), &scratch, method)?;
         Ok(answer.map(|answer| (answer.framing, answer.keeps)))
+    }
+
+    #[test]
+    fn an_answer_has_as_many_fields_as_hyper_reads() {
+        for (count, is_read) in [(100, true), (101, false)] {
+            let head = format!("HTTP/1.1 204 \r\n{}\r\n", "A: b\r\n".repeat(count));
+            assert_eq!(read(&head, Method::Get).is_ok(), is_read, "{count}");
+        }
     }
 
     #[test]
@@ -141,6 +157,7 @@ mod tests {
             ("1.1 200 OK", "Content-Length: 5\r\nContent-Length: 6\r\n", None),
             ("1.1 200 OK", "Content-Length: 5, 5\r\n", None),
             ("1.1 200 OK", "Content-Length: -5\r\n", None),
+            ("1.1 200 OK", "Content-Length: 9223372036854775808\r\n", None),
             ("1.1 200 OK", "Transfer-Encoding: gzip, chunked\r\n", None),
             ("1.1 200 OK", "Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n", None),
             ("1.1 099 Odd", "Content-Length: 5\r\n", None),
