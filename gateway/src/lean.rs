@@ -7,7 +7,7 @@
 
 mod answer;
 mod arrival;
-mod body;
+pub(crate) mod body;
 mod caller;
 mod download;
 mod exchange;

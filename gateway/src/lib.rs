@@ -29,6 +29,9 @@ mod core;
 mod corridor;
 mod cors;
 mod farewell;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod general;
 mod head;
 mod health;

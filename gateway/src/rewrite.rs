@@ -12,7 +12,7 @@ use crate::visit::Visit;
 
 /// Fields of a request that never go on: they belong to the connection, they name callers, or the
 /// gateway writes them anew. A name with an underscore is taken for one with a hyphen by too many.
-const ENDS_HERE: Seen = Seen::CONNECTION
+pub(crate) const ENDS_HERE: Seen = Seen::CONNECTION
     .and(Seen::UPGRADE)
     .and(Seen::HOP)
     .and(Seen::TRANSFER_ENCODING)
@@ -67,7 +67,7 @@ pub(crate) fn ends_here(head: &Head<'_>) -> bool {
 /// How many hops the request may still go.
 fn forwards_left(head: &Head<'_>) -> Option<u64> {
     let is_limited = head.seen.has(Seen::MAX_FORWARDS);
-    is_limited.then(|| head.field("max-forwards").and_then(crate::wire::decimal)).flatten()
+    is_limited.then(|| head.field("max-forwards").and_then(crate::wire::length)).flatten()
 }
 
 /// Writes the fields that the upstream gets.
@@ -95,17 +95,22 @@ pub(crate) fn request(
             out.put("max-forwards", left.saturating_sub(1).to_string().as_bytes());
         }
     }
-    pass_on(head.fields, head.seen, drop, out);
-    if head.seen.has(Seen::TRANSFER_ENCODING) {
-        out.put("transfer-encoding", b"chunked");
-    } else if takes_a_body(order.method) && !head.seen.has(Seen::CONTENT_LENGTH) {
-        out.put("content-length", b"0");
-    }
+    carried(head, drop, order.method, out);
     name_hosts(head, order, link, out);
     name_caller(order, visit, out);
     if order.handshake.is_some() {
         out.put("connection", b"upgrade");
         out.put("upgrade", b"websocket");
+    }
+}
+
+/// Writes what goes on of the caller's own fields, without those of `drop`, and the framing.
+pub(crate) fn carried(head: &Head<'_>, drop: Seen, method: Method, out: &mut impl Sink) {
+    pass_on(head.fields, head.seen, drop, out);
+    if head.seen.has(Seen::TRANSFER_ENCODING) {
+        out.put("transfer-encoding", b"chunked");
+    } else if takes_a_body(method) && !head.seen.has(Seen::CONTENT_LENGTH) {
+        out.put("content-length", b"0");
     }
 }
 

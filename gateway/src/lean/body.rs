@@ -5,7 +5,7 @@ use crate::wire::{AnswerFraming, Broken, Chunks, Stripped};
 
 /// What is still to come of a body.
 #[derive(Debug)]
-pub(super) enum Body {
+pub(crate) enum Body {
     Length(u64),
     Chunked(Chunks),
     /// Everything, up to the end of the connection.
@@ -36,7 +36,7 @@ impl From<AnswerFraming> for Body {
 impl Body {
     /// Takes what belongs to the body from the front of `bytes`; what goes on of it moves together
     /// there.
-    pub(super) fn take(&mut self, bytes: &mut [u8]) -> Result<Stripped, Broken> {
+    pub(crate) fn take(&mut self, bytes: &mut [u8]) -> Result<Stripped, Broken> {
         let plain = |taken: usize| Stripped { read: taken, kept: taken, data: taken as u64 };
         Ok(match self {
             Self::Length(left) => {
@@ -50,7 +50,7 @@ impl Body {
     }
 
     /// Whether nothing of it is still to come.
-    pub(super) fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         match self {
             Self::Length(left) => *left == 0,
             Self::Chunked(chunks) => chunks.is_done(),
@@ -59,7 +59,7 @@ impl Body {
     }
 
     /// Whether it is known that more than `most` bytes are still to come.
-    pub(super) const fn is_longer_than(&self, most: u64) -> bool {
+    pub(crate) const fn is_longer_than(&self, most: u64) -> bool {
         matches!(self, Self::Length(left) if *left > most)
     }
 }
