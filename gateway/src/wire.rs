@@ -12,7 +12,7 @@ use crate::head::{Fields, Head, Scratch};
 use crate::limits::{self, Framing, Limits};
 use crate::refusal::Refusal;
 
-pub(crate) use answer::{AnswerFraming, AnswerHead, answer, framing as answer_framing};
+pub(crate) use answer::{AnswerFraming, AnswerHead, answer, answer_framing};
 pub(crate) use chunks::{Broken, Chunks, Stripped};
 pub(crate) use date::Date;
 pub(crate) use whole::{After, status_line, whole};

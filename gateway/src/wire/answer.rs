@@ -59,7 +59,7 @@ pub(crate) fn answer<'a>(
         return Err("its status is no status");
     }
     let fields = scratch.raw_fields(response.headers);
-    let framing = framing(&fields, status, version, method)?;
+    let framing = answer_framing(&fields, status, version, method)?;
     let keeps = version == 1 && framing != AnswerFraming::UntilClose && !says_close(&fields);
     let reason = response.reason.unwrap_or_default();
     Ok(Some(AnswerHead { status, reason, fields, length, framing, keeps }))
@@ -76,8 +76,9 @@ fn of_kind<'a>(fields: &Fields<'a>, kind: Seen) -> impl Iterator<Item = &'a [u8]
     fields.list().iter().filter(move |field| field.kind.has(kind)).map(|field| field.value)
 }
 
-/// How the body of an answer with `fields` is delimited; `version` is its minor number.
-pub(crate) fn framing(
+/// How the body of an answer with `fields` to a request by `method` is delimited, if everybody reads that
+/// alike. An error says what is wrong.
+pub(crate) fn answer_framing(
     fields: &Fields<'_>,
     status: u16,
     version: u8,
