@@ -2,6 +2,7 @@
 //! answers, each with a name, on both ways. What the upstream received is the verdict.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod alike;
 mod answers;
 mod bodiless;
 mod case;
