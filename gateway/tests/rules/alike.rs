@@ -122,7 +122,7 @@ impl Lane {
             Kind::Answers => {
                 let acts = vec![Act::Send(bytes.to_vec()), Act::Close];
                 let script = Script { target: "/last", when: When::Whole, acts };
-                self.upstream.follow(&[script]);
+                self.upstream.follow(vec![script]);
                 caller.send(&[LAST]).await;
             }
         }
@@ -132,7 +132,7 @@ impl Lane {
             Kind::Requests => statuses(bytes, &caller.everything),
             Kind::Answers => answers(&caller.everything),
         };
-        let requests = self.upstream.take().await.iter().filter_map(whole).collect();
+        let requests = self.upstream.take().await.0.iter().filter_map(whole).collect();
         Outcome { heard, requests }
     }
 }
