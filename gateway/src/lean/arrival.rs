@@ -9,7 +9,7 @@ use http::Response;
 
 use super::body::Body;
 use super::caller::{Caller, poll_read};
-use super::exchange::{Exchange, Job};
+use super::exchange::Exchange;
 use crate::corridor::{self, Halt, Keys, Order, Passed};
 use crate::head::{Head, Seen};
 use crate::link::{Link, Stage};
@@ -97,7 +97,7 @@ enum Verdict<'p> {
     General,
     Keyless { visit: Visit, seen: u64 },
     Own { response: Response<bytes::Bytes>, visit: Visit },
-    On(Job<'p>),
+    On(Box<Exchange<'p>>),
 }
 
 /// Begins with the request at the front of `bytes`; `None` while its head is not whole.
@@ -132,7 +132,7 @@ fn begin<'p>(
             Step::Keyless { visit: Box::new(visit), seen }
         }
         Verdict::Own { response, visit } => own(link, caller, (response, visit), after, body, rest),
-        Verdict::On(job) => on(link, caller, job, body, rest),
+        Verdict::On(exchange) => on(link, caller, exchange, body, rest),
     })
 }
 
@@ -164,7 +164,7 @@ fn judge<'p>(
         Ok(Passed::Here(response)) => Verdict::Own { response, visit },
         Ok(Passed::On(order)) => {
             let bytes = outbound(link, head, &order, &visit);
-            Verdict::On(Job::new(order, visit, bytes, after))
+            Verdict::On(Box::new(Exchange::new(link, order, visit, bytes, after)))
         }
     }
 }
@@ -207,24 +207,22 @@ fn own<'p>(
 fn on<'p>(
     link: &'p Rc<Link>,
     caller: &mut Caller,
-    mut job: Job<'p>,
+    mut exchange: Box<Exchange<'p>>,
     mut body: Body,
     rest: &mut [u8],
 ) -> Step<'p> {
     let refusal = match body.take(rest) {
         Ok(taken) => {
-            job.bytes.extend_from_slice(rest.get(..taken.kept).unwrap_or_default());
             caller.keep(rest.get(taken.read..).unwrap_or_default());
-            job.take_in(taken.data).err()
+            exchange.job.take_in(rest.get(..taken.kept).unwrap_or_default(), taken.data).err()
         }
         Err(_) => Some(super::BROKEN_BODY),
     };
-    match refusal {
-        None => Step::Exchange(Box::new(Exchange::new(link, job, body))),
-        Some(refusal) => {
-            let mut visit = job.visit;
-            let response = visit.refuse(&refusal);
-            own(link, caller, (response, visit), After::Closes, body, &mut [])
-        }
-    }
+    let Some(refusal) = refusal else {
+        exchange.body = body;
+        return Step::Exchange(exchange);
+    };
+    let mut visit = exchange.job.visit;
+    let response = visit.refuse(&refusal);
+    own(link, caller, (response, visit), After::Closes, body, &mut [])
 }

@@ -1,10 +1,10 @@
 //! A caller's socket on the lean way, and what was read from it before its time.
 
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use crate::wire;
@@ -52,25 +52,52 @@ impl Caller {
     }
 }
 
-/// Reads into `room` as much as is there; gives how much, 0 at the end.
+/// Reads into `room` as much as is there; gives how much, 0 at the end. A read that leaves room has
+/// emptied the socket: the next one waits for news instead of asking for nothing.
 pub(super) fn poll_read(
     stream: &mut TcpStream,
     room: &mut [u8],
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
-    let mut room = ReadBuf::new(room);
-    ready!(Pin::new(stream).poll_read(cx, &mut room))?;
-    Poll::Ready(Ok(room.filled().len()))
+    loop {
+        ready!(stream.poll_read_ready(cx))?;
+        let mut last = None;
+        let read = stream.try_io(Interest::READABLE, || {
+            let (_, read) = recv(&*stream, &mut *room, RecvFlags::empty())?;
+            if read == 0 || read == room.len() {
+                return Ok(read);
+            }
+            last = Some(read);
+            // What tells the event loop that there is no more.
+            Err(io::ErrorKind::WouldBlock.into())
+        });
+        match (read, last) {
+            (_, Some(read)) | (Ok(read), None) => return Poll::Ready(Ok(read)),
+            (Err(error), None) if is_passing(&error) => {}
+            (Err(error), None) => return Poll::Ready(Err(error)),
+        }
+    }
 }
 
-/// Writes what it can of `bytes`; gives how much.
+/// Writes what it can of `bytes`, which are some; gives how much.
 pub(super) fn poll_write(
     stream: &mut TcpStream,
     bytes: &[u8],
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
-    match ready!(Pin::new(stream).poll_write(cx, bytes)) {
-        Ok(0) if !bytes.is_empty() => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-        written => Poll::Ready(written),
+    loop {
+        ready!(stream.poll_write_ready(cx))?;
+        let written =
+            stream.try_io(Interest::WRITABLE, || Ok(send(&*stream, bytes, SendFlags::NOSIGNAL)?));
+        match written {
+            Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            Err(error) if is_passing(&error) => {}
+            written => return Poll::Ready(written),
+        }
     }
+}
+
+/// Whether the same call is to be made again.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

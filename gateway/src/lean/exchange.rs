@@ -45,7 +45,7 @@ pub(super) struct Job<'p> {
 }
 
 impl<'p> Job<'p> {
-    pub(super) fn new(order: Order<'p, '_>, visit: Visit, bytes: Vec<u8>, after: After) -> Self {
+    fn new(order: Order<'p, '_>, visit: Visit, bytes: Vec<u8>, after: After) -> Self {
         Self {
             visit,
             audience: Audience::of(order.caller.as_deref()),
@@ -59,11 +59,12 @@ impl<'p> Job<'p> {
         }
     }
 
-    /// Counts so many bytes of the body, if the route allows them.
-    pub(super) fn take_in(&mut self, bytes: u64) -> Result<(), Refusal> {
+    /// Takes the next part of the body, which has so many bytes of data, if the route allows them.
+    pub(super) fn take_in(&mut self, part: &[u8], data: u64) -> Result<(), Refusal> {
         let too_large = Refusal::BodyTooLarge { max: self.body_bytes_max };
-        self.allowed = self.allowed.checked_sub(bytes).ok_or(too_large)?;
-        self.visit.took_in(bytes);
+        self.allowed = self.allowed.checked_sub(data).ok_or(too_large)?;
+        self.visit.took_in(data);
+        self.bytes.extend_from_slice(part);
         Ok(())
     }
 
@@ -129,8 +130,9 @@ enum Upload {
 #[derive(Debug)]
 pub(super) struct Exchange<'p> {
     link: &'p Rc<Link>,
-    job: Job<'p>,
-    body: Body,
+    pub job: Job<'p>,
+    /// What is still to come of the request's body.
+    pub body: Body,
     upload: Upload,
     /// How many of the job's bytes are sent.
     sent: usize,
@@ -142,11 +144,18 @@ pub(super) struct Exchange<'p> {
 }
 
 impl<'p> Exchange<'p> {
-    pub(super) const fn new(link: &'p Rc<Link>, job: Job<'p>, body: Body) -> Self {
+    /// An exchange whose request, in `bytes`, has no body yet.
+    pub(super) fn new(
+        link: &'p Rc<Link>,
+        order: Order<'p, '_>,
+        visit: Visit,
+        bytes: Vec<u8>,
+        after: After,
+    ) -> Self {
         Self {
             link,
-            job,
-            body,
+            job: Job::new(order, visit, bytes, after),
+            body: Body::Length(0),
             upload: Upload::Unsent,
             sent: 0,
             is_up: false,
@@ -315,12 +324,11 @@ impl<'p> Exchange<'p> {
         self.is_starved = false;
         let part = buffer.get_mut(..read).unwrap_or_default();
         let taken = self.body.take(part).map_err(|_| Failure::Refused(super::BROKEN_BODY))?;
-        self.job.take_in(taken.data).map_err(Failure::Refused)?;
         caller.keep(part.get(taken.read..).unwrap_or_default());
-        self.upload = Upload::Passing;
-        self.sent = 0;
+        (self.upload, self.sent) = (Upload::Passing, 0);
         self.job.bytes.clear();
-        self.job.bytes.extend_from_slice(part.get(..taken.kept).unwrap_or_default());
+        let part = part.get(..taken.kept).unwrap_or_default();
+        self.job.take_in(part, taken.data).map_err(Failure::Refused)?;
         Ok(Poll::Ready(()))
     }
 
