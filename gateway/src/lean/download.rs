@@ -81,6 +81,11 @@ impl Download {
         !self.left.is_empty()
     }
 
+    /// What the caller did not take yet of interim answers, before the final one has begun.
+    pub(super) fn interim_left(&self) -> &[u8] {
+        self.left.get(self.sent..).unwrap_or_default()
+    }
+
     /// One step: sends what is left, or reads and passes on.
     pub(super) fn poll(
         &mut self,

@@ -369,9 +369,7 @@ impl<'p> Exchange<'p> {
     /// Tells the caller, if it can still be told.
     async fn fail(mut self, caller: &mut Caller, failure: Failure) -> Ended {
         let refusal = match self.refusal(failure) {
-            Some(refusal) if !self.download.has_begun() && !self.download.waits_for_caller() => {
-                refusal
-            }
+            Some(refusal) if !self.download.has_begun() => refusal,
             Some(_) | None => return Ended::Gone,
         };
         let response = self.job.visit.refuse(&refusal);
@@ -379,6 +377,7 @@ impl<'p> Exchange<'p> {
         let after = if is_clear { self.job.after } else { After::Closes };
         let mut bytes = self.job.bytes;
         bytes.clear();
+        bytes.extend_from_slice(self.download.interim_left());
         whole(&response, &mut self.job.visit, &self.link.core, after, &mut bytes);
         let visit = self.job.visit;
         let own = super::Own { bytes, visit, after, rest: self.body };
