@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chassis::caller::bearer;
+use chassis::caller::bearer_bytes;
 use chassis::tokens::{BadToken, KeySource, Rules};
 use contract::caller::{Role, UserClaims};
 use contract::{Timestamp, UserId};
@@ -124,16 +124,17 @@ impl Door {
         }
     }
 
-    fn verify(&self, token: &str, now: Timestamp) -> Result<Verdict, Refusal> {
+    fn verify(&self, token: &[u8], now: Timestamp) -> Result<Verdict, Refusal> {
         let keys = self.keys.peek();
         let mut cache = self.cache.borrow_mut();
-        if let Some(known) = cache.find(token.as_bytes(), keys.generation) {
+        if let Some(known) = cache.find(token, keys.generation) {
             if now.seconds() >= known.expires_at {
                 return Err(Refusal::ExpiredToken);
             }
             return Ok(Verdict::Pass(Some(known.caller.clone())));
         }
-        let claims = match keys.verify(token, &self.rules, now) {
+        let text = str::from_utf8(token).map_err(|_| Refusal::NoBearer)?;
+        let claims = match keys.verify(text, &self.rules, now) {
             Ok(claims) => claims,
             Err(BadToken::UnknownKey) => {
                 return Ok(Verdict::UnknownKey { seen: keys.generation });
@@ -145,20 +146,20 @@ impl Door {
         };
         let caller = Rc::new(Caller::of(&claims).ok_or(Refusal::BadToken)?);
         let known = Known { caller: caller.clone(), expires_at: claims.exp };
-        cache.keep(token.as_bytes(), keys.generation, known);
+        cache.keep(token, keys.generation, known);
         Ok(Verdict::Pass(Some(caller)))
     }
 }
 
 /// The bearer token of `head` (RFC 6750 section 2.1), which there may be one of.
-fn credentials<'a>(head: &Head<'a>) -> Result<&'a str, Refusal> {
+fn credentials<'a>(head: &Head<'a>) -> Result<&'a [u8], Refusal> {
     if !head.seen.has(Seen::AUTHORIZATION) {
         let key = head.seen.has(Seen::API_KEY);
         return Err(if key { Refusal::ApiKey } else { Refusal::Anonymous });
     }
-    let mut lines = head.all("authorization");
+    let mut lines = head.each(Seen::AUTHORIZATION);
     let (Some(value), None) = (lines.next(), lines.next()) else { return Err(Refusal::NoBearer) };
-    bearer(value).ok_or(Refusal::NoBearer)
+    bearer_bytes(value).ok_or(Refusal::NoBearer)
 }
 
 #[cfg(test)]

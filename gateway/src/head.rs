@@ -84,6 +84,11 @@ impl<'a> Head<'a> {
         fields.filter(move |f| f.name.eq_ignore_ascii_case(name)).map(|f| f.value)
     }
 
+    /// Every field of a kind that one name alone has.
+    pub(crate) fn each(&self, kind: Seen) -> impl Iterator<Item = &'a [u8]> {
+        self.fields.iter().filter(move |field| field.kind.has(kind)).map(|field| field.value)
+    }
+
     /// Whether a comma-separated list in the fields called `name` has `token`, in any case.
     pub(crate) fn lists(&self, name: &str, token: &str) -> bool {
         self.all(name).flat_map(tokens).any(|found| found.eq_ignore_ascii_case(token.as_bytes()))

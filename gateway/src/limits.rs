@@ -162,7 +162,7 @@ fn transfer_encoding(head: &Head<'_>) -> Result<Framing, Refusal> {
 
 /// One valid host, from `Host` or from the target (RFC 9112 section 3.2).
 fn host(head: &Head<'_>) -> Result<(), Refusal> {
-    let mut lines = head.all("host");
+    let mut lines = head.each(Seen::HOST);
     let (first, second) = (lines.next(), lines.next());
     if second.is_some() {
         return Err(Refusal::Malformed("Host may stand there once."));

@@ -203,7 +203,7 @@ const fn takes_a_body(method: Method) -> bool {
 
 /// Says who asked whom, and through which gateway.
 fn name_hosts(head: &Head<'_>, order: &Order<'_, '_>, link: &Link, out: &mut impl Sink) {
-    let asked = head.authority.map(str::as_bytes).or_else(|| head.field("host"));
+    let asked = head.authority.map(str::as_bytes).or_else(|| head.each(Seen::HOST).next());
     match (asked, head.authority) {
         (Some(host), Some(_)) => out.put("host", host),
         (Some(_), None) => {}

@@ -19,10 +19,8 @@ use tokio::time::Instant;
 
 use crate::Outcome;
 use crate::issuer::Issuer;
-use crate::machine::Layout;
+use crate::machine::{Layout, Place};
 use crate::program::{Process, find, need};
-
-pub(crate) use nginx::serve as upstream;
 
 /// How long a peer may take to listen.
 const READY_WINDOW: Duration = Duration::from_secs(10);
@@ -61,6 +59,20 @@ pub(crate) struct Setting<'a> {
     pub(crate) layout: Layout,
     pub(crate) upstream: SocketAddr,
     pub(crate) issuer: &'a Issuer,
+}
+
+/// Larger bodies are sent as files by nginx, which is the cheapest for them.
+const ANSWER_BYTES_MAX: usize = 16 * 1024;
+
+/// Starts what is behind every proxy, beside the load.
+pub(crate) fn upstream(folder: &Path, body: usize, load: Place) -> Outcome<(Process, SocketAddr)> {
+    if body > ANSWER_BYTES_MAX {
+        return nginx::serve(folder, body, load);
+    }
+    let arguments = [String::new(), body.to_string()];
+    let process = Process::own("upstream", load, load, &arguments, "  upstream")?;
+    let address = process.line("upstream")?.replacen("http://", "", 1).parse()?;
+    Ok((process, address))
 }
 
 /// A peer that listens.

@@ -1,5 +1,5 @@
-//! The simplest service there can be: one answer of 1 KiB to every request, on one thread. It also
-//! serves the key set that the gateway checks tokens with.
+//! The simplest service there can be: one answer to every request, on one thread, so that the load's
+//! core has room to keep any proxy busy. It also serves the key set that the gateway checks tokens with.
 
 use std::process::ExitCode;
 
@@ -8,24 +8,25 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::{Outcome, program, runtime};
 
-/// Bytes of an answer's body.
+/// Bytes of an answer's body, unless it is told.
 pub(crate) const BODY_BYTES: usize = 1024;
 /// Largest head of a request.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// Serves until it is killed. The key set is its only argument.
+/// Serves until it is killed. Its arguments are the key set and the length of the answer's body.
 pub(crate) fn main() -> ExitCode {
     let keys = std::env::args().nth(1).unwrap_or_default();
-    match runtime().and_then(|runtime| runtime.block_on(serve(keys))) {
+    let body = std::env::args().nth(2).and_then(|bytes| bytes.parse().ok()).unwrap_or(BODY_BYTES);
+    match runtime().and_then(|runtime| runtime.block_on(serve(keys, body))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
 }
 
-async fn serve(keys: String) -> Outcome<()> {
+async fn serve(keys: String, body: usize) -> Outcome<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     program::print(&format!("  upstream http://{}\n", listener.local_addr()?));
-    let body = "x".repeat(BODY_BYTES);
+    let body = "x".repeat(body);
     let answer: &'static [u8] = answer("text/plain", &body).leak();
     let keys: &'static [u8] = self::answer("application/json", &keys).leak();
     let local = tokio::task::LocalSet::new();
@@ -44,8 +45,12 @@ async fn serve(keys: String) -> Outcome<()> {
 
 fn answer(kind: &str, body: &str) -> Vec<u8> {
     let length = body.len();
-    format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{body}")
-        .into_bytes()
+    // What most servers say.
+    format!(
+        "HTTP/1.1 200 OK\r\nServer: bench\r\nDate: Fri, 20 Nov 2026 17:00:00 GMT\r\n\
+         Content-Type: {kind}\r\nContent-Length: {length}\r\nConnection: keep-alive\r\n\r\n{body}"
+    )
+    .into_bytes()
 }
 
 async fn connection(

@@ -31,11 +31,17 @@ impl FromService {
 /// case (RFC 9110 section 11.1).
 #[must_use]
 pub fn bearer(value: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bearer_bytes(value)?).ok()
+}
+
+/// As [`bearer`], for whoever only compares the token.
+#[must_use]
+pub fn bearer_bytes(value: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = value.split_at_checked(7)?;
     if !scheme.eq_ignore_ascii_case(b"bearer ") {
         return None;
     }
-    let token = std::str::from_utf8(token).ok()?.trim_matches(' ');
+    let token = token.trim_ascii();
     (!token.is_empty()).then_some(token)
 }
 

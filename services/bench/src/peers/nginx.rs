@@ -10,10 +10,6 @@ use crate::Outcome;
 use crate::machine::Place;
 use crate::program::{Process, find};
 
-/// Bodies up to this size are in the upstream's configuration; larger ones are files, sent by the
-/// kernel.
-const INLINE_BYTES_MAX: usize = 4096;
-
 /// Starts nginx as a proxy.
 pub(super) fn start(peer: Peer, setting: &Setting<'_>) -> Outcome<Running> {
     let address = free_address()?;
@@ -51,25 +47,20 @@ pub(super) fn start(peer: Peer, setting: &Setting<'_>) -> Outcome<Running> {
     launch(command, peer, address, setting)
 }
 
-/// Starts nginx as the upstream beside the load: `/bench/<bytes>` is so many times `x`.
+/// Starts nginx as the upstream beside the load: the file `/bench/<bytes>` is so many times `x`.
 pub(crate) fn serve(folder: &Path, body: usize, load: Place) -> Outcome<(Process, SocketAddr)> {
     let folder = folder.join("upstream");
     let address = free_address()?;
     fs::create_dir_all(folder.join("bench"))?;
     let text = "x".repeat(body);
-    let location = if body <= INLINE_BYTES_MAX {
-        format!("location = /bench/{body} {{ return 200 '{text}'; }}")
-    } else {
-        fs::write(folder.join(format!("bench/{body}")), &text)?;
-        "open_file_cache max=16; sendfile on; tcp_nopush on;".to_owned()
-    };
+    fs::write(folder.join(format!("bench/{body}")), &text)?;
     let http = format!(
         "access_log off;
     server {{
         listen {address};
         root {};
         location = /health {{ return 200 'well'; }}
-        {location}
+        open_file_cache max=16; sendfile on; tcp_nopush on;
     }}",
         folder.display()
     );
