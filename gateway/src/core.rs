@@ -153,7 +153,6 @@ impl Core {
     /// Spawns nothing any more: what is left is about to be dropped.
     pub(crate) fn end(&self) {
         self.over.set(true);
-        self.log.hand_over(&self.counters.log_lines_lost);
     }
 
     /// Whether tasks may still be spawned.
@@ -191,5 +190,12 @@ impl Core {
     pub(crate) fn spread(&self, window: Duration) -> Ticks {
         let ticks = u64::try_from(window.as_millis() / TICK.as_millis()).unwrap_or(0);
         Ticks::new(self.shared.random.below(ticks.saturating_add(1)))
+    }
+}
+
+impl Drop for Core {
+    /// The lines of requests that were cut off are the last ones.
+    fn drop(&mut self) {
+        self.log.hand_over(&self.counters.log_lines_lost);
     }
 }

@@ -11,20 +11,26 @@ pub(crate) mod body;
 mod caller;
 mod download;
 mod exchange;
+mod failure;
+mod job;
+mod upload;
 
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 
+use bytes::Bytes;
 use chassis::linger::{LINGER_BYTES_MAX, LINGER_WINDOW};
-use tokio::io::AsyncWriteExt as _;
+use http::Response;
 use tokio::net::TcpStream;
 
+use crate::core::Core;
 use crate::farewell::{linger, refuse};
 use crate::link::Link;
 use crate::refusal::Refusal;
-use crate::wire::After;
-use arrival::{Own, Step};
+use crate::visit::Visit;
+use crate::wire::{After, whole};
+use arrival::Step;
 use body::Body;
 use caller::{Caller, poll_read, poll_write};
 
@@ -55,11 +61,6 @@ pub(crate) async fn serve(link: &Rc<Link>, stream: TcpStream) -> Option<(TcpStre
         };
         let goes_on = match ended {
             Ended::Gone => return None,
-            Ended::Whole(After::Closes, rest) if rest.is_done() && caller.kept.is_empty() => {
-                // The peer may be gone already.
-                caller.stream.shutdown().await.ok();
-                return None;
-            }
             Ended::Whole(After::Closes, _) => false,
             Ended::Whole(After::Keeps, rest) => {
                 rest.is_done() || Box::pin(skip(link, &mut caller, rest)).await
@@ -79,6 +80,27 @@ enum Ended {
     Gone,
     /// With a whole answer; this much of its body was not read.
     Whole(After, Body),
+}
+
+/// An answer of the gateway's own.
+#[derive(Debug)]
+struct Own {
+    /// What is written, once it is [`whole_own`].
+    bytes: Vec<u8>,
+    visit: Visit,
+    after: After,
+    /// What is still to come of the request's body.
+    rest: Body,
+}
+
+/// Writes `response` behind what stands in the bytes of `own`. The connection ends behind it when the
+/// gateway does, or when more of the request is still to come than anybody reads for nothing.
+fn whole_own(response: &Response<Bytes>, mut own: Own, core: &Core) -> Own {
+    if core.is_closing() || own.rest.is_longer_than(LINGER_BYTES_MAX) {
+        own.after = After::Closes;
+    }
+    whole(response, &mut own.visit, core, own.after, &mut own.bytes);
+    own
 }
 
 /// Sends an answer of the gateway's own.

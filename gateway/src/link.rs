@@ -40,12 +40,14 @@ pub(crate) struct Link {
     fault: RefCell<Option<Refusal>>,
     is_broken: Cell<bool>,
     tunnel: RefCell<Option<Tunnel>>,
-    /// Whoever waits for the answer to be complete.
+    /// Whoever waits for the answer to be complete, or to be taken.
     waiter: RefCell<Option<Waker>>,
     /// Of the request that is being served.
     pub bytes_in: Cell<u64>,
     /// Whether its body waits for the caller rather than for the upstream.
     pub starved: Cell<bool>,
+    /// Whether the caller takes nothing of what is to be written.
+    is_stalled: Cell<bool>,
 }
 
 impl Link {
@@ -67,6 +69,7 @@ impl Link {
             waiter: RefCell::default(),
             bytes_in: Cell::new(0),
             starved: Cell::new(false),
+            is_stalled: Cell::new(false),
         })
     }
 
@@ -85,7 +88,6 @@ impl Link {
     pub(crate) fn request_begins(&self) {
         self.stage.set(Stage::Serving);
         self.timer.clear();
-        self.bytes_in.set(0);
         self.starved.set(false);
         // What was found out too late about the body before is nobody's any more.
         self.fault.take();
@@ -95,14 +97,32 @@ impl Link {
     pub(crate) fn request_ends(&self) {
         self.stage.set(Stage::Idle);
         self.deadline.clear();
-        self.timer.set(self.core.waits.keep_alive);
+        self.bytes_in.set(0);
+        if !self.is_stalled.get() {
+            self.timer.set(self.core.waits.keep_alive);
+        }
         if let Some(waiter) = self.waiter.take() {
             waiter.wake();
         }
     }
 
+    /// Whether the caller takes nothing of what is to be written.
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.is_stalled.get()
+    }
+
+    /// The caller takes nothing: from here on it has so long.
+    pub(crate) fn stalls(&self) {
+        self.is_stalled.set(true);
+        self.timer.set(self.core.waits.body_idle);
+    }
+
     /// The caller takes bytes again.
     pub(crate) fn resumed(&self) {
+        self.is_stalled.set(false);
+        if let Some(waiter) = self.waiter.take() {
+            waiter.wake();
+        }
         match self.stage.get() {
             Stage::Serving => self.timer.clear(),
             Stage::Idle => self.timer.set(self.core.waits.keep_alive),
@@ -110,7 +130,7 @@ impl Link {
         }
     }
 
-    /// Wakes `waker` when the answer is complete.
+    /// Wakes `waker` when the answer is complete, or the caller takes bytes again.
     pub(crate) fn wait_for_end(&self, waker: &Waker) {
         self.waiter.replace(Some(waker.clone()));
     }

@@ -25,6 +25,7 @@ const BACKLOG: i32 = 4096;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Most connections beyond the limit that are told so at a time; the others are just closed.
 const TOLD_MAX: usize = 64;
+
 /// Binds one listener per core to `address`; they share the connections that come in.
 pub(crate) fn bind(
     address: SocketAddr,

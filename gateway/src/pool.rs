@@ -244,8 +244,9 @@ impl Pool {
     async fn dial(&self) -> Result<TcpStream, Error> {
         if let Some((address, at)) = self.known.get()
             && self.wheel.since(at) < ADDRESS_LIFE.into()
+            && let Ok(stream) = TcpStream::connect(address).await
         {
-            return TcpStream::connect(address).await.map_err(Error::Connect);
+            return Ok(stream);
         }
         let at = self.wheel.age();
         let mut failure = Error::NoAddress;

@@ -33,12 +33,13 @@ const ANSWER_ENDS_HERE: Seen = Seen::CONNECTION
 
 /// Fields that a caller cannot have removed by naming them in `Connection`, beside those of
 /// forwarding.
-const PROTECTED: [&str; 14] = [
+const PROTECTED: [&str; 15] = [
     "authorization",
     "cache-control",
     "content-length",
     "content-type",
     "cookie",
+    "date",
     "expect",
     "host",
     "origin",

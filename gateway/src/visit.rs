@@ -17,6 +17,8 @@ use crate::name::Name;
 use crate::refusal::Refusal;
 use crate::route::{Method, RouteId};
 
+/// What is remembered of a method, in bytes.
+const METHOD_BYTES_MAX: usize = 32;
 /// The status in the log of a request whose caller went away before the answer.
 const GONE: u16 = 499;
 
@@ -44,9 +46,11 @@ impl Visit {
     pub(crate) fn begin(link: &Rc<Link>, head: &Head<'_>) -> Self {
         let core = &link.core;
         let mut visit = Self::new(link, Method::of(head.method), core.names.of(head));
-        visit.text.extend_from_slice(head.method.as_bytes());
+        let method = head.method.as_bytes();
+        let method = method.get(..METHOD_BYTES_MAX).unwrap_or(method);
+        visit.text.extend_from_slice(method);
         visit.text.extend_from_slice(head.target.as_bytes());
-        visit.method_bytes = head.method.len();
+        visit.method_bytes = method.len();
         visit.origin = core.plan.cors.origin(head);
         visit
     }

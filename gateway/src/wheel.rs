@@ -50,7 +50,8 @@ struct Slot {
     waker: Option<Waker>,
 }
 
-/// One deadline, which can be set again and again.
+/// One deadline, which can be set again and again. A thread that does not get to run makes it later,
+/// never earlier.
 #[derive(Debug)]
 pub(crate) struct Timer {
     wheel: Rc<Wheel>,

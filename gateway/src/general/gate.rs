@@ -42,19 +42,17 @@ pub(super) struct Gate {
     kept: Vec<u8>,
     /// How many of the kept bytes are known to be no whole head.
     judged: usize,
-    /// Whether the caller does not take what is written.
-    stalled: bool,
 }
 
 impl Gate {
     /// A gate before `stream`, of which `kept` was read already.
     pub(super) const fn new(stream: TcpStream, kept: Vec<u8>, link: Rc<Link>) -> Self {
-        Self { stream, link, pass: Pass::Head, kept, judged: 0, stalled: false }
+        Self { stream, link, pass: Pass::Head, kept, judged: 0 }
     }
 
     /// Whether the caller does not take what hyper still has to write.
-    pub(super) const fn is_stalled(&self) -> bool {
-        self.stalled
+    pub(super) fn is_stalled(&self) -> bool {
+        self.link.is_stalled()
     }
 
     /// The socket, and what was read from it and did not pass.
@@ -80,6 +78,11 @@ impl Gate {
     ) -> Poll<io::Result<()>> {
         if self.link.stage() == Stage::Serving {
             return self.poll_ahead(cx);
+        }
+        if self.link.is_stalled() {
+            // Whoever takes no answers gets to ask for no more: they would be kept without a bound.
+            self.link.wait_for_end(cx.waker());
+            return Poll::Pending;
         }
         if !self.kept.is_empty() && self.judge_kept() {
             return Poll::Ready(Ok(()));
@@ -263,13 +266,10 @@ impl Read for Gate {
 impl Gate {
     /// Keeps an eye on how long the caller takes nothing.
     fn watch<T>(&mut self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if written.is_pending() != self.stalled {
-            self.stalled = !self.stalled;
-            if self.stalled {
-                self.link.timer.set(self.link.core.waits.body_idle);
-            } else {
-                self.link.resumed();
-            }
+        match (self.link.is_stalled(), written.is_pending()) {
+            (false, true) => self.link.stalls(),
+            (true, false) => self.link.resumed(),
+            (true, true) | (false, false) => {}
         }
         written
     }

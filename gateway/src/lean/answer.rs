@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::body::Body;
-use super::exchange::Job;
+use super::job::Job;
 use crate::core::Core;
 use crate::head::{Seen, Sink as _};
 use crate::rewrite::{self, Maker};

@@ -4,12 +4,13 @@
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use chassis::linger::LINGER_BYTES_MAX;
 use http::Response;
 
 use super::body::Body;
 use super::caller::{Caller, poll_read};
 use super::exchange::Exchange;
+use super::job::Job;
+use super::{Own, whole_own};
 use crate::corridor::{self, Halt, Keys, Order, Passed};
 use crate::head::{Head, Seen};
 use crate::link::{Link, Stage};
@@ -17,7 +18,7 @@ use crate::refusal::Refusal;
 use crate::rewrite;
 use crate::visit::Visit;
 use crate::way::Way;
-use crate::wire::{self, After, whole};
+use crate::wire::{self, After};
 
 /// What a connection does next.
 #[derive(Debug)]
@@ -36,16 +37,6 @@ pub(super) enum Step<'p> {
     /// The gateway answers itself.
     Own(Box<Own>),
     Exchange(Box<Exchange<'p>>),
-}
-
-/// An answer of the gateway's own, ready to be written.
-#[derive(Debug)]
-pub(super) struct Own {
-    pub bytes: Vec<u8>,
-    pub visit: Visit,
-    pub after: After,
-    /// What is still to come of the request's body.
-    pub rest: Body,
 }
 
 /// Waits for the next request. `waiting` is the visit of one whose bytes were kept.
@@ -164,7 +155,7 @@ fn judge<'p>(
         Ok(Passed::Here(response)) => Verdict::Own { response, visit },
         Ok(Passed::On(order)) => {
             let bytes = outbound(link, head, &order, &visit);
-            Verdict::On(Box::new(Exchange::new(link, order, visit, bytes, after)))
+            Verdict::On(Box::new(Exchange::new(link, Job::new(order, visit, bytes, after))))
         }
     }
 }
@@ -185,22 +176,20 @@ fn outbound(link: &Link, head: &Head<'_>, order: &Order<'_, '_>, visit: &Visit) 
 fn own<'p>(
     link: &Link,
     caller: &mut Caller,
-    (response, mut visit): (Response<bytes::Bytes>, Visit),
+    (response, visit): (Response<bytes::Bytes>, Visit),
     after: After,
     mut body: Body,
     rest: &mut [u8],
 ) -> Step<'p> {
-    let is_clear = match body.take(rest) {
+    let after = match body.take(rest) {
         Ok(taken) => {
             caller.keep(rest.get(taken.read..).unwrap_or_default());
-            !body.is_longer_than(LINGER_BYTES_MAX)
+            after
         }
-        Err(_) => false,
+        Err(_) => After::Closes,
     };
-    let after = if is_clear { after } else { After::Closes };
-    let mut bytes = link.core.spares.take();
-    whole(&response, &mut visit, &link.core, after, &mut bytes);
-    Step::Own(Box::new(Own { bytes, visit, after, rest: body }))
+    let own = Own { bytes: link.core.spares.take(), visit, after, rest: body };
+    Step::Own(Box::new(whole_own(&response, own, &link.core)))
 }
 
 /// Goes on to an upstream, with what is here of the body.
@@ -219,7 +208,7 @@ fn on<'p>(
         Err(_) => Some(super::BROKEN_BODY),
     };
     let Some(refusal) = refusal else {
-        exchange.body = body;
+        exchange.upload.body = body;
         return Step::Exchange(exchange);
     };
     let mut visit = exchange.job.visit;

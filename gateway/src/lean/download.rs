@@ -9,7 +9,8 @@ use tokio::net::TcpStream;
 use super::answer::{self, HEADROOM, LAST_CHUNK, TAILROOM};
 use super::body::Body;
 use super::caller::{Caller, poll_read, poll_write};
-use super::exchange::{Failure, Job};
+use super::failure::Failure;
+use super::job::Job;
 use crate::core::Core;
 use crate::pool::HEAD_BYTES_MAX;
 use crate::rewrite;
@@ -98,18 +99,24 @@ impl Download {
         if self.waits_for_caller() {
             return self.flush(caller, core, cx);
         }
+        if matches!(self.stage, Stage::Read) {
+            return Ok(Progress::Done);
+        }
         let mut buffer = core.buffer.borrow_mut();
         let from = HEADROOM + self.recall(&mut buffer);
         let end = buffer.len().saturating_sub(TAILROOM);
         let room = buffer.get_mut(from..end).unwrap_or_default();
         let part = match poll_read(upstream, room, cx) {
-            _ if matches!(self.stage, Stage::Read) => return Ok(Progress::Done),
             Poll::Pending => return Ok(Progress::Waits),
             Poll::Ready(Ok(0)) => return self.ended(),
             Poll::Ready(Ok(read)) => HEADROOM..from + read,
             Poll::Ready(Err(error)) => return Err(self.broken(error)),
         };
         let out = match self.stage {
+            Stage::Head(_) if !may_be_whole(&buffer, from, &part) => {
+                self.stage = Stage::Head(buffer.get(part).unwrap_or_default().to_vec());
+                0..0
+            }
             Stage::Head(_) => self.heads(core, job, &mut buffer, part)?,
             Stage::Body(_) | Stage::Read => self.body(job, &mut buffer, part)?,
         };
@@ -278,4 +285,11 @@ impl Download {
         job.visit.bytes_out += outgoing.data;
         Ok(outgoing.part)
     }
+}
+
+/// Whether `part` of `buffer`, which is new from `from` on, may be a whole head now: one that comes
+/// byte by byte is not parsed again for each of them, unless it has grown too large.
+fn may_be_whole(buffer: &[u8], from: usize, part: &Range<usize>) -> bool {
+    let news = buffer.get(from.saturating_sub(3)..part.end).unwrap_or_default();
+    from == part.start || part.len() > HEAD_BYTES_MAX || wire::ends_a_head(news)
 }

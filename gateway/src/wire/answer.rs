@@ -60,7 +60,11 @@ pub(crate) fn answer<'a>(
     }
     let fields = scratch.raw_fields(response.headers);
     let framing = answer_framing(&fields, status, version, method)?;
-    let keeps = version == 1 && framing != AnswerFraming::UntilClose && !says_close(&fields);
+    // One that announces a body where none may be perhaps sends it, too.
+    let announced = Seen::TRANSFER_ENCODING.and(Seen::CONTENT_LENGTH);
+    let is_odd = status == 204 && fields.seen().has_any(announced);
+    let keeps =
+        version == 1 && framing != AnswerFraming::UntilClose && !is_odd && !says_close(&fields);
     let reason = response.reason.unwrap_or_default();
     Ok(Some(AnswerHead { status, reason, fields, length, framing, keeps }))
 }
@@ -150,6 +154,7 @@ mod tests {
             ("1.1 200 OK", "Transfer-Encoding: Chunked\r\n", Some((Chunked, true))),
             ("1.1 200 OK", "", Some((UntilClose, false))),
             ("1.1 204 No Content", "", Some((Nothing, true))),
+            ("1.1 204 No Content", "Content-Length: 5\r\n", Some((Nothing, false))),
             ("1.1 304 Not Modified", "Content-Length: 5\r\n", Some((Nothing, true))),
             ("1.0 200 OK", "Content-Length: 5\r\n", Some((Length(5), false))),
             ("1.0 200 OK", "Transfer-Encoding: chunked\r\n", None),

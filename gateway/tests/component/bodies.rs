@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::support::{Upstream, gateway, until};
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::timeout;
+
+use crate::support::{PATIENCE, Upstream, gateway, until};
 
 #[tokio::test]
 async fn a_large_body_goes_through_both_ways_unchanged() {
@@ -224,4 +227,20 @@ async fn a_caller_that_goes_away_cancels_its_request() {
         std::fs::read_to_string(&log).is_ok_and(|log| log.contains("\"status\":499"))
     })
     .await;
+}
+
+#[tokio::test]
+async fn whoever_takes_no_answers_gets_to_ask_for_no_more() {
+    let upstream = Upstream::ok().await;
+    let gateway = gateway(upstream.address, &["gateway.limits.body_idle_timeout=300ms"]).await;
+    let plain = "Host: a\r\nContent-Length: 1\r\n";
+    for first in ["Upgrade: x\r\n", ""] {
+        for line in ["OPTIONS * HTTP/1.1", "POST /nowhere HTTP/1.1"] {
+            let requests = format!("{line}\r\n{first}{plain}\r\nx").repeat(500_000);
+            let mut caller = gateway.connect().await;
+            // Far more than sockets hold: it is taken only by a gateway that keeps the answers.
+            let sent = timeout(PATIENCE, caller.stream.write_all(requests.as_bytes())).await;
+            assert!(sent.expect("the connection ends").is_err(), "{line} {first}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 
 use crate::support::{Upstream, gateway};
@@ -39,6 +40,21 @@ async fn an_upstream_that_is_slow_is_a_gateway_timeout() {
     gateway.get("/open/a").await.is_problem("upstream-timeout", 504);
     let post = "POST /open/b HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
     gateway.ask(post).await.is_problem("upstream-timeout", 504);
+}
+
+#[tokio::test]
+async fn a_head_that_trickles_has_no_longer_than_one_that_does_not_come() {
+    let upstream = Upstream::start(async |mut peer| {
+        peer.request().await;
+        peer.caller.send("HTTP/1.1 200 OK\r\nX: ").await;
+        while peer.caller.stream.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    let settings = ["gateway.routes.open.response_timeout=200ms"];
+    let gateway = gateway(upstream.address, &settings).await;
+    gateway.get("/open/a").await.is_problem("upstream-timeout", 504);
 }
 
 #[tokio::test]

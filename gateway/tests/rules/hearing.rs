@@ -188,7 +188,7 @@ fn sane(heard: &Heard, status: u16, message: &Message) -> Result<(), String> {
     NEVER.iter().try_for_each(|name| Check::Lacks(name).of(&message.fields))?;
     let fits = |value: &str| match value {
         "close" | "keep-alive" => status != 101,
-        "upgrade" => status == 101,
+        "upgrade" => matches!(status, 101 | 426),
         _ => false,
     };
     if !message.fields.all("connection").all(fits) {
