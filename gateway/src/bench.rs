@@ -196,7 +196,7 @@ impl Doors {
     }
 
     fn limits(&self, head: &Head<'_>) -> bool {
-        limits::check(head, &self.plan.limits).is_ok()
+        limits::check(head).is_ok()
             && limits::body(head, self.plan.limits.body_bytes_max).is_ok()
             && self.gauge.enter().is_some()
     }

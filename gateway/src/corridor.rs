@@ -77,7 +77,7 @@ pub(crate) fn pass<'p, 'h>(
     keys: Keys,
 ) -> Result<Passed<'p, 'h>, Halt> {
     let core = &link.core;
-    limits::check(head, &core.plan.limits)?;
+    limits::check(head)?;
     if Cors::is_preflight(head) || head.target == "*" || rewrite::ends_here(head) {
         return Ok(Passed::Here(options(core, head, visit)?));
     }

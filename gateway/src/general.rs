@@ -59,12 +59,13 @@ pub(crate) enum Rest {
 }
 
 impl Rest {
+    /// Does it. What is short is boxed apart: a tunnel is long, and takes no more room than it needs.
     pub(crate) async fn run(self, link: &Rc<Link>) {
         match self {
             Self::Nothing => {}
             Self::Close(mut stream) => drop(stream.shutdown().await.ok()),
-            Self::Linger(stream) => linger(stream).await,
-            Self::Refuse(stream, refusal) => refuse(link, stream, &refusal).await,
+            Self::Linger(stream) => Box::pin(linger(stream)).await,
+            Self::Refuse(stream, refusal) => Box::pin(refuse(link, stream, &refusal)).await,
             Self::Tunnel(tunnel, stream, ahead) => tunnel.run(link, stream, ahead).await,
         }
     }

@@ -27,15 +27,11 @@ use tokio::net::TcpStream;
 use crate::core::Core;
 use crate::farewell::{linger, refuse};
 use crate::link::Link;
-use crate::refusal::Refusal;
 use crate::visit::Visit;
 use crate::wire::{After, whole};
 use arrival::Step;
 use body::Body;
 use caller::{Caller, poll_read, poll_write};
-
-/// A chunked body that breaks the rules (RFC 9112 section 7.1).
-const BROKEN_BODY: Refusal = Refusal::Malformed("The chunked body is broken.");
 
 /// Serves a caller's connection as long as its requests go this way. Gives it back, with what was read
 /// and not served, when one does not.

@@ -81,9 +81,9 @@ pub(crate) fn framing(head: &Head<'_>) -> Result<Framing, Refusal> {
     }
 }
 
-/// The first refusal of what `head` says about itself; its framing and sizes are judged apart.
-pub(crate) fn check(head: &Head<'_>, limits: &Limits) -> Result<(), Refusal> {
-    sizes(head, limits)?;
+/// The first refusal of what `head` says about itself; its framing and sizes are judged where it is
+/// read.
+pub(crate) fn check(head: &Head<'_>) -> Result<(), Refusal> {
     if head.method == "CONNECT" || head.method == "TRACE" {
         return Err(Refusal::Method { allow: http::HeaderValue::from_static(SERVED) });
     }
@@ -344,7 +344,9 @@ pub(crate) mod tests {
             (&long, Some(Kind::UriTooLong)),
             (&many, Some(Kind::HeadTooLarge)),
         ] {
-            let found = both_ways(head, |head| check(head, &limits()).err().map(|r| r.kind()));
+            let found = both_ways(head, |head| {
+                sizes(head, &limits()).and_then(|()| check(head)).err().map(|r| r.kind())
+            });
             assert_eq!(found, verdict, "{head:?}");
         }
     }

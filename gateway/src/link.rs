@@ -13,6 +13,9 @@ use crate::refusal::Refusal;
 use crate::tunnel::Tunnel;
 use crate::wheel::Timer;
 
+/// Most bytes that are kept of what a caller sends before it was answered.
+pub(crate) const AHEAD_BYTES_MAX: usize = 16 * 1024;
+
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
@@ -141,7 +144,7 @@ impl Link {
 
     /// The body that is being read breaks the rules: it ends here, and so does the connection.
     pub(crate) fn break_body(&self) {
-        self.put_fault(Refusal::Malformed("The chunked body is broken."));
+        self.put_fault(Refusal::BROKEN_CHUNKS);
         self.is_broken.set(true);
     }
 

@@ -83,6 +83,11 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
+    /// A chunked body breaks the rules (RFC 9112 section 7.1).
+    pub(crate) const BROKEN_CHUNKS: Self = Self::Malformed("The chunked body is broken.");
+    /// A body ends before its end.
+    pub(crate) const SHORT_BODY: Self = Self::Malformed("The body broke off.");
+
     /// Its place in the catalogue.
     pub(crate) const fn kind(&self) -> Kind {
         match self {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::ours;
 use crate::head::{Field, Head, Sink, Version};
 use crate::limits;
 use crate::route::Path;
@@ -108,7 +107,7 @@ pub(super) fn request_line(head: &Head<'_>) -> String {
         // Its target has a form of its own, and is refused whatever it is.
         return format!("CONNECT {version:?}");
     }
-    let checked = limits::check(head, &ours::limits()).map_err(|refusal| refusal.kind());
+    let checked = limits::check(head).map_err(|refusal| refusal.kind());
     let path = Path::canonical(target).map_err(|refusal| refusal.kind());
     let way = Way::of(head);
     format!("{method} {authority:?} {target} {version:?} {seen:?} {checked:?} {path:?} {way:?}")

@@ -79,7 +79,7 @@ impl Upload {
                 },
                 Poll::Ready(Some(Err(error))) => {
                     self.body = None;
-                    self.link.suspect(Refusal::Malformed("The body broke off."));
+                    self.link.suspect(Refusal::SHORT_BODY);
                     Poll::Ready(Some(Err(Error::Caller(error))))
                 }
                 Poll::Ready(None) => {

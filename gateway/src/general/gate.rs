@@ -12,12 +12,9 @@ use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::limits::Framing;
-use crate::link::{Link, Stage};
+use crate::link::{AHEAD_BYTES_MAX, Link, Stage};
 use crate::refusal::Refusal;
 use crate::wire::{self, Broken, Chunks};
-
-/// Most bytes that are kept of what a caller sends before it was answered.
-const AHEAD_BYTES_MAX: usize = 16 * 1024;
 
 /// What may pass next.
 #[derive(Debug)]

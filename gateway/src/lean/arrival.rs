@@ -205,7 +205,7 @@ fn on<'p>(
             caller.keep(rest.get(taken.read..).unwrap_or_default());
             exchange.job.take_in(rest.get(..taken.kept).unwrap_or_default(), taken.data).err()
         }
-        Err(_) => Some(super::BROKEN_BODY),
+        Err(_) => Some(Refusal::BROKEN_CHUNKS),
     };
     let Some(refusal) = refusal else {
         exchange.upload.body = body;

@@ -13,14 +13,11 @@ use super::failure::Failure;
 use super::job::Job;
 use super::upload::Upload;
 use super::{Ended, Own, say, whole_own};
-use crate::link::Link;
+use crate::link::{AHEAD_BYTES_MAX, Link};
 use crate::metrics::PerUpstream;
 use crate::pool::Pool;
 use crate::refusal::Refusal;
 use crate::wire::After;
-
-/// Most bytes that are kept of what a caller sends before it was answered.
-const AHEAD_BYTES_MAX: usize = 16 * 1024;
 
 /// An exchange with one upstream.
 #[derive(Debug)]

@@ -142,15 +142,14 @@ impl Upload {
                 return Ok(Poll::Pending);
             }
             Poll::Ready(Ok(0) | Err(_)) => {
-                let refusal = Refusal::Malformed("The body broke off.");
-                return Err(Failure::Refused(refusal));
+                return Err(Failure::Refused(Refusal::SHORT_BODY));
             }
             Poll::Ready(Ok(read)) => read,
         };
         self.is_starved = false;
         job.bytes = core.spares.take();
         let part = buffer.get_mut(..read).unwrap_or_default();
-        let taken = self.body.take(part).map_err(|_| Failure::Refused(super::BROKEN_BODY))?;
+        let taken = self.body.take(part).map_err(|_| Failure::Refused(Refusal::BROKEN_CHUNKS))?;
         caller.keep(part.get(taken.read..).unwrap_or_default());
         let part = part.get(..taken.kept).unwrap_or_default();
         job.take_in(part, taken.data).map_err(Failure::Refused)?;

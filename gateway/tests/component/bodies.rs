@@ -221,7 +221,7 @@ async fn a_caller_that_goes_away_cancels_its_request() {
     caller.send("GET /open/a HTTP/1.1\r\nHost: a\r\n\r\n").await;
     until("the upstream sees it", || !upstream.saw().is_empty()).await;
     drop(caller);
-    tokio::time::timeout(Duration::from_secs(5), is_gone.recv()).await.expect("it is cancelled");
+    timeout(Duration::from_secs(5), is_gone.recv()).await.expect("it is cancelled");
     let log = gateway.data.path().join("access.log");
     until("it is logged", || {
         std::fs::read_to_string(&log).is_ok_and(|log| log.contains("\"status\":499"))
