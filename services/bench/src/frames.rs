@@ -57,7 +57,7 @@ pub(crate) fn write(out: &mut Vec<u8>, by: By, payload: &[u8]) {
 }
 
 /// The frame at the beginning of `bytes`; `None` while it is not all there. Whatever is not a whole
-/// message by `by` as [`write`] writes it is a fault.
+/// message by `by` as [`write()`] writes it is a fault.
 pub(crate) fn first(bytes: &[u8], by: By) -> Outcome<Option<Frame>> {
     let Some((&[first, second], rest)) = bytes.split_first_chunk() else { return Ok(None) };
     if first != WHOLE_BINARY || (second & MASKED != 0) != (by == By::Client) {
