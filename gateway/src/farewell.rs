@@ -5,6 +5,8 @@ use std::io;
 use std::rc::Rc;
 
 use chassis::linger::{LINGER_BYTES_MAX, LINGER_WINDOW};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -23,6 +25,23 @@ pub(crate) async fn refuse(link: &Rc<Link>, mut stream: TcpStream, refusal: &Ref
     drop(visit);
     // A caller that does not take its answer in this time is left alone.
     if let Ok(Ok(())) = timeout(LINGER_WINDOW, stream.write_all(&answer)).await {
+        linger(stream).await;
+    }
+}
+
+/// Whether `stream` stands, and nothing has come on it that was not read. One call.
+pub(crate) fn has_nothing_unread(stream: &TcpStream) -> bool {
+    let look = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    matches!(recv(stream, &mut [0_u8], look), Err(Errno::WOULDBLOCK))
+}
+
+/// Ends a connection that nobody needs any more: at once, unless something has come that was not read,
+/// which would make the kernel cut off what was sent last.
+pub(crate) async fn part(mut stream: TcpStream) {
+    if has_nothing_unread(&stream) {
+        // The peer may be gone already.
+        stream.shutdown().await.ok();
+    } else {
         linger(stream).await;
     }
 }

@@ -17,11 +17,10 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use crate::corridor::{self, Halt, Keys, Passed};
-use crate::farewell::{linger, refuse};
+use crate::farewell::{linger, part, refuse};
 use crate::head::{Head, Seen};
 use crate::link::{Link, Stage};
 use crate::refusal::Refusal;
@@ -49,7 +48,6 @@ enum End {
 #[derive(Debug)]
 pub(crate) enum Rest {
     Nothing,
-    /// The peer may be gone already.
     Close(TcpStream),
     /// More may come that nobody can make sense of.
     Linger(TcpStream),
@@ -63,7 +61,7 @@ impl Rest {
     pub(crate) async fn run(self, link: &Rc<Link>) {
         match self {
             Self::Nothing => {}
-            Self::Close(mut stream) => drop(stream.shutdown().await.ok()),
+            Self::Close(stream) => Box::pin(part(stream)).await,
             Self::Linger(stream) => Box::pin(linger(stream)).await,
             Self::Refuse(stream, refusal) => Box::pin(refuse(link, stream, &refusal)).await,
             Self::Tunnel(tunnel, stream, ahead) => tunnel.run(link, stream, ahead).await,

@@ -25,7 +25,7 @@ use http::Response;
 use tokio::net::TcpStream;
 
 use crate::core::Core;
-use crate::farewell::{linger, refuse};
+use crate::farewell::{linger, part, refuse};
 use crate::link::Link;
 use crate::visit::Visit;
 use crate::wire::{After, whole};
@@ -56,7 +56,10 @@ pub(crate) async fn serve(link: &Rc<Link>, stream: TcpStream) -> Option<(TcpStre
             Step::Exchange(exchange) => exchange.run(&mut caller).await,
         };
         let goes_on = match ended {
-            Ended::Gone => return None,
+            Ended::Gone => {
+                Box::pin(part(caller.stream)).await;
+                return None;
+            }
             Ended::Whole(After::Closes, _) => false,
             Ended::Whole(After::Keeps, rest) => {
                 rest.is_done() || Box::pin(skip(link, &mut caller, rest)).await

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Target;
+use crate::farewell;
 use crate::general::Upload;
 use crate::wheel::{Ticks, Wheel};
 
@@ -96,14 +97,15 @@ impl Reusable for Connection {
 }
 
 impl Reusable for TcpStream {
-    /// Bytes that nobody asked for would be taken for the next answer (RFC 9112 section 9.2): they end
-    /// a connection as its end does. Costs a call only when the event loop has heard of something.
+    /// Costs a call only when the event loop has heard of something.
     fn stands(&self) -> bool {
         matches!(self.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
+    /// Bytes that nobody asked for would be taken for the next answer (RFC 9112 section 9.2): they end
+    /// a connection as its end does. Asks the kernel, since the event loop may not have heard of them.
     fn is_ready(&self) -> bool {
-        self.stands()
+        farewell::has_nothing_unread(self)
     }
 }
 

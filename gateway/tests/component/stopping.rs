@@ -11,6 +11,31 @@ use tokio::net::TcpStream;
 use crate::support::{Upstream, gateway, until};
 
 #[tokio::test]
+async fn a_request_that_comes_too_late_does_not_cost_the_answer_before_it() {
+    const BODY_BYTES: usize = 300_000;
+    let upstream = Upstream::start(async |mut peer| {
+        peer.request().await;
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {BODY_BYTES}\r\n\r\n");
+        peer.caller.send(head + &"x".repeat(BODY_BYTES - 1)).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        peer.caller.send("x").await;
+    })
+    .await;
+    let gateway = gateway(upstream.address, &["gateway.threads=1"]).await;
+    let request = "GET /open/a HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut caller = gateway.connect().await;
+    caller.send(request).await;
+    assert!(caller.more().await, "the answer has begun");
+    caller.send(request).await;
+    let drained = gateway.drain(Duration::from_secs(8)).await;
+    assert_eq!(drained, Drained::Clean);
+    // The gateway is gone; what it has sent last is still to be read.
+    let head = caller.head().await.unwrap();
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    assert_eq!(caller.exactly(BODY_BYTES).await.len(), BODY_BYTES);
+}
+
+#[tokio::test]
 async fn what_is_in_flight_ends_before_the_gateway_does() {
     let upstream = Upstream::start(async |mut peer| {
         while peer.request().await.is_some() {

@@ -24,10 +24,7 @@ const UNUSABLE: &[(&str, &str)] = &[
         "answer-cl-twice-different",
         "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
     ),
-    (
-        "answer-cl-twice-same",
-        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nab",
-    ),
+    ("answer-cl-twice-same", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nab"),
     ("answer-cl-list-same", "HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nab"),
     ("answer-cl-list-different", "HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\nab"),
     ("answer-cl-plus", "HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nab"),
