@@ -49,16 +49,8 @@ pub(crate) fn routes(options: &Options) -> Outcome<String> {
     for ((name, ..), nanos) in rows.into_iter().zip(&figures) {
         table.row([name, nanos.words(0)]);
     }
-    let mut text = String::new();
-    writeln!(
-        text,
-        "Finding a route: from the target as it came to the route, other targets in turns;"
-    )?;
-    writeln!(
-        text,
-        "inside one process on core 0, {rounds} rounds of {calls} calls. Median (min to max)."
-    )?;
-    writeln!(text, "{}\n\n{}", machine::words(), table.text())?;
+    let what = "Finding a route: from the target as it came to the route, other targets in turns;";
+    let mut text = report(what, options, &table)?;
     writeln!(text, "Goal: less than 1000 ns at every size (aim: as much for 10,000 as for 10).")?;
     Ok(text)
 }
@@ -83,17 +75,22 @@ pub(crate) fn features(options: &Options) -> Outcome<String> {
     }
     let [sum, others] = sums;
     table.row(["sum".to_owned(), format!("{:.0}", sum + others)]);
-    let mut text = String::new();
-    writeln!(
-        text,
-        "What a request pays for each feature: the code that it passes, called over and over;"
-    )?;
+    let what =
+        "What a request pays for each feature: the code that it passes, called over and over;";
+    let mut text = report(what, options, &table)?;
+    writeln!(text, "route, auth, metrics, log and deadlines together: {sum:.0} ns (aim: 1500)")?;
+    Ok(text)
+}
+
+/// The beginning of a report: what was done, how, and the figures.
+fn report(what: &str, options: &Options, table: &Table) -> Outcome<String> {
+    let Options { rounds, calls } = *options;
+    let mut text = format!("{what}\n");
     writeln!(
         text,
         "inside one process on core 0, {rounds} rounds of {calls} calls. Median (min to max)."
     )?;
     writeln!(text, "{}\n\n{}", machine::words(), table.text())?;
-    writeln!(text, "route, auth, metrics, log and deadlines together: {sum:.0} ns (aim: 1500)")?;
     Ok(text)
 }
 
