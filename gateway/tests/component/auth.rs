@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use contract::caller::Role;
 
-use crate::support::{Gateway, Issuer, PATIENCE, Upstream, gateway};
+use crate::issuer::Issuer;
+use crate::support::{Gateway, PATIENCE, Upstream, gateway};
 
 /// A gateway that takes tokens of `issuers`, which can be replaced, and the upstream behind it.
 struct Place {

@@ -6,6 +6,7 @@ mod bodies;
 mod forwarding;
 mod frames;
 mod framing;
+mod issuer;
 mod own;
 mod parting;
 mod sockets;

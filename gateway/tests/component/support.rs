@@ -7,21 +7,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
-use base64::Engine as _;
 use chassis::config::{Layers, Settings as _};
 use chassis::running::Drained;
 use chassis::{Bus, Clock, Deps, Random, Running};
-use contract::caller::{Role, UserClaims};
-use contract::{SessionId, UserId};
 use gateway::Config;
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout};
-use uuid::Uuid;
 
 /// Nothing in a test takes this long unless it is broken.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -388,53 +381,5 @@ impl Peer {
         let saw = Saw { head, body: Vec::new() };
         self.seen.lock().unwrap().push(saw.clone());
         Some(saw)
-    }
-}
-
-/// Someone who makes tokens.
-pub(crate) struct Issuer {
-    kid: &'static str,
-    pair: Ed25519KeyPair,
-}
-
-impl Issuer {
-    pub(crate) fn new(kid: &'static str) -> Self {
-        Self { kid, pair: Ed25519KeyPair::generate().unwrap() }
-    }
-
-    /// A token that is good for `seconds` from now.
-    pub(crate) fn token(&self, seconds: i64, roles: &[Role]) -> String {
-        let now = Clock::System.now().seconds();
-        let claims = UserClaims {
-            iss: "hubbub".into(),
-            sub: UserId(Uuid::from_u128(7)),
-            aud: "hubbub".into(),
-            exp: now + seconds,
-            nbf: now - 3600,
-            iat: now - 3600,
-            jti: "j".into(),
-            sid: SessionId(Uuid::from_u128(9)),
-            name: "ada".into(),
-            roles: roles.to_vec(),
-            email_verified: false,
-        };
-        let mut header = Header::new(Algorithm::EdDSA);
-        header.kid = Some(self.kid.into());
-        let der: Pkcs8V1Der<'_> = self.pair.as_der().unwrap();
-        encode(&header, &claims, &EncodingKey::from_ed_der(der.as_ref())).unwrap()
-    }
-
-    /// An answer with the keys of `issuers`.
-    pub(crate) fn answer(issuers: &[&Self]) -> String {
-        let engine = base64::engine::general_purpose::URL_SAFE_NO_PAD;
-        let keys: Vec<_> = issuers
-            .iter()
-            .map(|issuer| {
-                let x = engine.encode(issuer.pair.public_key().as_ref());
-                serde_json::json!({"kty": "OKP", "crv": "Ed25519", "kid": issuer.kid, "x": x})
-            })
-            .collect();
-        let body = serde_json::json!({ "keys": keys }).to_string();
-        format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
     }
 }

@@ -12,6 +12,8 @@ mod hearing;
 mod hops;
 mod hosts;
 mod identity;
+#[path = "../component/issuer.rs"]
+mod issuer;
 mod lines;
 mod methods;
 mod old;

@@ -9,8 +9,9 @@ use tokio::task::JoinSet;
 
 use crate::case::{After, Case, Check, Cuts, ME, Maybe, On, Step, Want, Way, want};
 use crate::hearing::{Caller, text};
+use crate::issuer::Issuer;
 use crate::recorder::{Act, Recorder, Request, Saw, Script};
-use crate::support::{Gateway, Issuer, Upstream, gateway};
+use crate::support::{Gateway, Upstream, gateway};
 
 /// Pairs of a gateway and an upstream that work side by side on each way; a pair runs one case at a
 /// time, so that all that its upstream sees belongs to that case.
