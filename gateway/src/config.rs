@@ -1,6 +1,8 @@
 //! The gateway's configuration: as written, and as used. Every fault is found before a port is
 //! bound.
 
+mod upstream;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,6 +17,9 @@ use crate::route::{
     Auth, Forward, Goal, Matcher, Method, Methods, Own, QuotaId, Route, Table, UpstreamId, Written,
 };
 use crate::{access, auth, cors, health, quota};
+
+pub(crate) use upstream::{Address, Target};
+pub use upstream::{Balance, Upstream};
 
 /// `[gateway]` as written.
 #[derive(Debug, Clone, Deserialize)]
@@ -54,31 +59,6 @@ pub struct Config {
     pub routes: BTreeMap<String, Written>,
 }
 
-/// `[gateway.upstreams.<name>]`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Upstream {
-    /// Where it is: one URL with nothing but scheme, host and port.
-    pub endpoints: Vec<String>,
-    /// Whether the gateway is unhealthy when this is.
-    pub critical: bool,
-    /// Whether it gets the caller's token.
-    pub forward_authorization: bool,
-    /// Where it says how it is.
-    pub health_path: String,
-    /// How long a connection may take to come about.
-    #[serde(with = "chassis::config::span")]
-    pub connect_timeout: Duration,
-    /// From the request's last byte to the answer's head.
-    #[serde(with = "chassis::config::span")]
-    pub response_timeout: Duration,
-    /// How long an unused connection is kept; shorter than the upstream keeps it.
-    #[serde(with = "chassis::config::span")]
-    pub idle_timeout: Duration,
-    /// Most unused connections that each thread keeps.
-    pub idle_connections_max: usize,
-}
-
 impl Settings for Config {
     fn read(layers: &Layers) -> Result<Self, Faults> {
         let layers = layers.filled("gateway.upstreams", "gateway.upstream_defaults");
@@ -96,17 +76,6 @@ pub(crate) struct Plan {
     pub upstreams: Vec<Target>,
 }
 
-/// An upstream as used.
-#[derive(Debug)]
-pub(crate) struct Target {
-    pub name: Box<str>,
-    /// `host:port` to connect to.
-    pub address: Box<str>,
-    /// The endpoint as written.
-    pub url: Box<str>,
-    pub settings: Upstream,
-}
-
 impl Config {
     /// The configuration as used, or everything that is wrong with it.
     pub(crate) fn plan(&self) -> Result<Plan, Faults> {
@@ -114,7 +83,7 @@ impl Config {
         let upstreams: Vec<_> = self
             .upstreams
             .iter()
-            .filter_map(|(name, written)| faults.take(target(name, written)))
+            .filter_map(|(name, written)| faults.take(Target::read(name, written)))
             .collect();
         let mut routes: Vec<_> = self
             .routes
@@ -203,33 +172,6 @@ impl Config {
         });
         faults.or(route)
     }
-}
-
-fn target(name: &str, written: &Upstream) -> Result<Target, Faults> {
-    let key = |field: &str| format!("gateway.upstreams.{name}.{field}");
-    let [url] = written.endpoints.as_slice() else {
-        return Err(Faults::one(key("endpoints"), "expected exactly one endpoint"));
-    };
-    let address =
-        http_url(url).filter(|uri| uri.path() == "/" && uri.query().is_none()).and_then(|uri| {
-            let authority = uri.authority()?;
-            let port = authority.port_u16().unwrap_or(80);
-            (!authority.as_str().contains('@')).then(|| format!("{}:{port}", authority.host()))
-        });
-    let Some(address) = address else {
-        let message = "expected a URL as in \"http://host:port\", without a path";
-        return Err(Faults::one(key("endpoints"), message));
-    };
-    if !is_canonical(&written.health_path) {
-        let message = "expected a path that begins with a slash and needs no encoding";
-        return Err(Faults::one(key("health_path"), message));
-    }
-    Ok(Target {
-        name: name.into(),
-        address: address.into(),
-        url: url.trim_end_matches('/').into(),
-        settings: written.clone(),
-    })
 }
 
 fn http_url(text: &str) -> Option<Uri> {

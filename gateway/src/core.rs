@@ -20,8 +20,9 @@ use crate::health::Board;
 use crate::limits::Gauge;
 use crate::metrics::Counters;
 use crate::name::Names;
-use crate::pool::Pool;
+use crate::pool::{Place, Pool};
 use crate::quota::Buckets;
+use crate::route::UpstreamId;
 use crate::spares::Spares;
 use crate::wheel::{TICK, Ticks, Wheel};
 use crate::wire::Date;
@@ -60,6 +61,14 @@ pub(crate) struct Waits {
     pub half_close: Ticks,
 }
 
+/// Which of how many.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Nth {
+    /// Counted from 0.
+    pub index: usize,
+    pub of: usize,
+}
+
 /// One core.
 #[derive(Debug)]
 pub(crate) struct Core {
@@ -71,7 +80,7 @@ pub(crate) struct Core {
     /// Every task of this core.
     pub tasks: TaskTracker,
     pub door: auth::Door,
-    pub pools: Vec<Rc<Pool>>,
+    pools: Vec<Pool>,
     pub log: access::Batch,
     pub scratch: Scratch,
     pub spares: Spares,
@@ -93,14 +102,20 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    /// One of `cores` alike.
-    pub(crate) fn new(shared: &Arc<Shared>, counters: Arc<Counters>, cores: usize) -> Self {
+    /// The core of this number, all of them alike.
+    pub(crate) fn new(
+        shared: &Arc<Shared>,
+        counters: Arc<Counters>,
+        Nth { index, of: cores }: Nth,
+    ) -> Self {
         let config = &shared.config;
         let limits = &config.limits;
         let share = |whole: usize| whole.div_ceil(cores.max(1));
         let wheel = Wheel::new();
         let tasks = TaskTracker::new();
-        let targets = shared.plan.upstreams.iter();
+        let pool =
+            |(target, counts)| Pool::new(target, counts, index, wheel.clone(), tasks.clone());
+        let pools = shared.plan.upstreams.iter().zip(counters.upstreams()).map(pool).collect();
         let via = HeaderValue::try_from(format!("1.1 {}", shared.pseudonym));
         Self {
             plan: shared.plan.clone(),
@@ -113,9 +128,7 @@ impl Core {
                 half_close: limits.tunnel_half_close_timeout.into(),
             },
             door: auth::Door::new(&shared.keys, &config.auth, share(config.auth.cached_tokens_max)),
-            pools: targets
-                .map(|target| Rc::new(Pool::new(target, wheel.clone(), tasks.clone())))
-                .collect(),
+            pools,
             log: access::Batch::new(shared.log.clone(), &config.access_log),
             scratch: Scratch::default(),
             spares: Spares::default(),
@@ -137,6 +150,12 @@ impl Core {
         }
     }
 
+    /// The connections to the upstream `id`, and a place at the endpoint whose turn it is.
+    pub(crate) fn enter(&self, id: UpstreamId) -> Option<(&Pool, Place)> {
+        let pool = self.pools.get(id.0)?;
+        Some((pool, pool.enter()?))
+    }
+
     /// Whether connections end after the request that they are serving.
     pub(crate) fn is_closing(&self) -> bool {
         self.closing.get()
@@ -145,7 +164,7 @@ impl Core {
     /// Ends what is idle, and tells the rest to end.
     pub(crate) fn close(&self) {
         self.closing.set(true);
-        self.pools.iter().for_each(|pool| pool.close());
+        self.pools.iter().for_each(Pool::close);
         self.wheel.wake_all();
         self.tasks.close();
     }
@@ -168,7 +187,7 @@ impl Core {
         self.counters.connections.put(self.connections.now());
         self.counters.in_flight.put(self.in_flight.now());
         self.counters.tunnels.put(self.tunnels.now());
-        self.pools.iter().for_each(|pool| pool.sweep());
+        self.pools.iter().for_each(Pool::tick);
         if tick.is_multiple_of(self.log_ticks) {
             self.log.hand_over(&self.counters.log_lines_lost);
         }

@@ -135,7 +135,7 @@ async fn answer(link: Rc<Link>, request: Request<Incoming>) -> Response<Reply> {
         Ok(Passed::Here(response)) => Ok(Answer::own(response)),
         Ok(Passed::On(order)) => match forward::outbound(&head, &order, &visit, &link) {
             Ok(request) => {
-                let job = forward::Job::new(order);
+                let job = forward::Job::new(&head, order);
                 drop(fields);
                 forward::send(&link, job, request, upload).await
             }

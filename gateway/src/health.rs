@@ -1,34 +1,34 @@
 //! How the upstreams are: asked in the background, told from memory, so that polling `/health`
-//! costs them nothing.
+//! costs them nothing. An upstream is as its best endpoint is. Nothing here decides where requests go.
+
+mod prober;
+mod service;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use chassis::{Clock, Stop};
 use contract::Timestamp;
 use contract::health::{Aggregate, ServiceHealth, Status};
 use serde::Deserialize;
-use tokio::time::{Instant, MissedTickBehavior, interval};
-use tracing::{info, warn};
 
 use crate::config::Target;
+use service::{Change, Service};
 
-/// Longest answer to a probe that is read, in bytes.
-const BYTES_MAX: usize = 64 * 1024;
+pub(crate) use prober::Prober;
 
 /// `[gateway.health]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// How often every upstream is asked.
+    /// How often every endpoint is asked.
     #[serde(with = "chassis::config::span")]
     pub interval: Duration,
     /// How long it may take to answer.
     #[serde(with = "chassis::config::span")]
     pub timeout: Duration,
-    /// Failures in a row that make a healthy upstream unhealthy.
+    /// Failures in a row that make a healthy endpoint unhealthy.
     pub failures: u32,
 }
 
@@ -50,18 +50,18 @@ pub(crate) struct Told {
     pub detailed: Bytes,
 }
 
+/// Which endpoint of which upstream, both in the order of the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Spot {
+    pub upstream: usize,
+    pub endpoint: usize,
+}
+
 /// What is known of every upstream.
 #[derive(Debug)]
 pub(crate) struct Board {
     services: Mutex<Vec<Service>>,
     told: ArcSwap<Told>,
-    failures: u32,
-}
-
-#[derive(Debug)]
-struct Service {
-    health: ServiceHealth,
-    critical: bool,
     failures: u32,
 }
 
@@ -78,73 +78,27 @@ impl Board {
         self.told.load_full()
     }
 
-    /// How every upstream is, in the order of the configuration.
-    pub(crate) fn statuses(&self) -> Vec<Status> {
+    /// How every upstream is, with its endpoints, all in the order of the configuration.
+    pub(crate) fn statuses(&self) -> Vec<(Status, Vec<Status>)> {
         let services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
-        services.iter().map(|service| service.health.status).collect()
+        services.iter().map(Service::statuses).collect()
     }
 
-    /// Takes over what a probe of the upstream at `index` found; gives its status before and after.
-    pub(crate) fn note(
-        &self,
-        index: usize,
-        probe: Probe,
-        now: Timestamp,
-    ) -> Option<(Status, Status)> {
+    /// Takes over what a probe of the endpoint at `spot` found.
+    fn note(&self, spot: Spot, probe: Probe, now: Timestamp) -> Option<Change> {
         let mut services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
-        let change = services.get_mut(index)?.note(probe, now, self.failures);
+        let service = services.get_mut(spot.upstream)?;
+        let change = service.note(spot.endpoint, probe, now, self.failures)?;
         self.told.store(Arc::new(tell(&services, now)));
         Some(change)
     }
 }
 
-impl Service {
-    fn unknown(target: &Target) -> Self {
-        let health = ServiceHealth {
-            name: target.name.to_string(),
-            status: Status::Unknown,
-            latency_ms: None,
-            last_checked_at: None,
-            since: None,
-            error: None,
-            instances: Some(vec![target.url.to_string()]),
-        };
-        Self { health, critical: target.settings.critical, failures: 0 }
-    }
-
-    fn note(&mut self, probe: Probe, now: Timestamp, failures_max: u32) -> (Status, Status) {
-        let before = self.health.status;
-        self.failures = match probe.status {
-            Status::Unhealthy => self.failures.saturating_add(1),
-            Status::Unknown | Status::Healthy | Status::Degraded => 0,
-        };
-        let works = matches!(before, Status::Healthy | Status::Degraded);
-        let status = match probe.status {
-            Status::Unhealthy if works && self.failures < failures_max => before,
-            status => status,
-        };
-        if status != before {
-            self.health.since = Some(now);
-        }
-        self.health.status = status;
-        self.health.latency_ms = Some(millis(probe.took));
-        self.health.last_checked_at = Some(now);
-        self.health.error = probe.error;
-        (before, status)
-    }
-}
-
-/// In hundredths: finer is noise.
-fn millis(took: Duration) -> f64 {
-    (took.as_secs_f64() * 100_000.0).round() / 100.0
-}
-
 fn tell(services: &[Service], now: Timestamp) -> Told {
-    let is = |service: &Service, status| service.health.status == status;
-    let broken = services.iter().any(|s| s.critical && is(s, Status::Unhealthy));
+    let broken = services.iter().any(|s| s.critical && s.status == Status::Unhealthy);
     let status = if broken {
         Status::Unhealthy
-    } else if services.iter().all(|service| is(service, Status::Healthy)) {
+    } else if services.iter().all(|service| service.status == Status::Healthy) {
         Status::Healthy
     } else {
         Status::Degraded
@@ -154,88 +108,17 @@ fn tell(services: &[Service], now: Timestamp) -> Told {
         let aggregate = Aggregate { status, version, timestamp: now, services };
         Bytes::from(serde_json::to_vec(&aggregate).unwrap_or_default())
     };
-    let plain =
-        |health: &ServiceHealth| ServiceHealth { error: None, instances: None, ..health.clone() };
     Told {
         code: if broken { 503 } else { 200 },
-        public: write(services.iter().map(|service| plain(&service.health)).collect()),
-        detailed: write(services.iter().map(|service| service.health.clone()).collect()),
-    }
-}
-
-/// What counts of an upstream's answer to a probe.
-#[derive(Deserialize)]
-struct Word {
-    status: Status,
-}
-
-/// Asks one upstream, again and again.
-#[derive(Debug)]
-pub(crate) struct Prober {
-    pub index: usize,
-    pub name: Box<str>,
-    pub url: String,
-    pub client: reqwest::Client,
-    pub interval: Duration,
-    pub board: Arc<Board>,
-    pub clock: Clock,
-}
-
-impl Prober {
-    /// Asks until the gateway drains.
-    pub(crate) async fn run(self, stop: Stop) {
-        let mut ticks = interval(self.interval);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let ask = async {
-            loop {
-                ticks.tick().await;
-                self.ask().await;
-            }
-        };
-        tokio::select! {
-            () = stop.drain_began() => {}
-            () = ask => {}
-        }
-    }
-
-    async fn ask(&self) {
-        let began = Instant::now();
-        let (status, error) = match self.get().await {
-            Ok(status) => (status, None),
-            Err(error) => (Status::Unhealthy, Some(chassis::refuse::chain(&error))),
-        };
-        let probe = Probe { status, took: began.elapsed(), error: error.clone() };
-        match self.board.note(self.index, probe, self.clock.now()) {
-            Some((before, after)) if before != after => {
-                let (upstream, cause) = (&self.name, error.unwrap_or_default());
-                if after == Status::Unhealthy {
-                    warn!(%upstream, cause, "The upstream {upstream} is unhealthy");
-                } else {
-                    info!(%upstream, "The upstream {upstream} is {after:?}");
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// What the upstream says of itself; its word counts for less than its status code.
-    async fn get(&self) -> Result<Status, reqwest::Error> {
-        let mut response = self.client.get(&self.url).send().await?.error_for_status()?;
-        let mut body = Vec::new();
-        while let Some(part) = response.chunk().await? {
-            if body.len() + part.len() <= BYTES_MAX {
-                body.extend_from_slice(&part);
-            }
-        }
-        let word = serde_json::from_slice::<Word>(&body).map_or(Status::Healthy, |w| w.status);
-        Ok(if word == Status::Unknown { Status::Healthy } else { word })
+        public: write(services.iter().map(Service::public).collect()),
+        detailed: write(services.iter().map(Service::detailed).collect()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Upstream;
+    use crate::config::{Address, Balance, Upstream};
 
     const HEALTHY: Probe =
         Probe { status: Status::Healthy, took: Duration::from_millis(3), error: None };
@@ -245,14 +128,20 @@ mod tests {
         Probe { status: Status::Unhealthy, took: Duration::ZERO, error }
     }
 
-    fn target(name: &str, critical: bool) -> Target {
+    fn address(port: u16) -> Address {
+        let authority = format!("127.0.0.1:{port}");
+        Address { url: format!("http://{authority}").into(), authority: authority.into() }
+    }
+
+    fn target(name: &str, critical: bool, endpoints: u16) -> Target {
         let second = Duration::from_secs(1);
         Target {
             name: name.into(),
-            address: "127.0.0.1:1".into(),
-            url: "http://127.0.0.1:1".into(),
+            endpoints: (1..=endpoints).map(address).collect(),
             settings: Upstream {
                 endpoints: Vec::new(),
+                balance: Balance::LeastRequests,
+                connect_failure_pause: second,
                 critical,
                 forward_authorization: false,
                 health_path: "/health".into(),
@@ -266,8 +155,12 @@ mod tests {
 
     fn board() -> Board {
         let config = Config { interval: Duration::ZERO, timeout: Duration::ZERO, failures: 2 };
-        let targets = [target("vital", true), target("extra", false)];
+        let targets = [target("vital", true, 1), target("extra", false, 2)];
         Board::new(&targets, &config, Timestamp(0))
+    }
+
+    const fn at(upstream: usize, endpoint: usize) -> Spot {
+        Spot { upstream, endpoint }
     }
 
     fn status(board: &Board) -> (u16, String) {
@@ -289,44 +182,88 @@ mod tests {
     #[test]
     fn only_what_is_critical_makes_the_whole_unhealthy() {
         let board = board();
-        board.note(0, HEALTHY, Timestamp(1));
-        board.note(1, failed(), Timestamp(1));
+        board.note(at(0, 0), HEALTHY, Timestamp(1));
+        board.note(at(1, 0), failed(), Timestamp(1));
         assert_eq!(status(&board), (200, "degraded".to_owned()));
-        board.note(1, HEALTHY, Timestamp(2));
+        board.note(at(1, 0), HEALTHY, Timestamp(2));
         assert_eq!(status(&board), (200, "healthy".to_owned()));
-        board.note(0, failed(), Timestamp(3));
+        board.note(at(0, 0), failed(), Timestamp(3));
         assert_eq!(status(&board).0, 200, "one failure is none");
-        board.note(0, failed(), Timestamp(4));
+        board.note(at(0, 0), failed(), Timestamp(4));
         assert_eq!(status(&board), (503, "unhealthy".to_owned()));
-        board.note(0, HEALTHY, Timestamp(5));
+        board.note(at(0, 0), HEALTHY, Timestamp(5));
         assert_eq!(status(&board).0, 200);
     }
 
     #[test]
     fn since_tells_when_the_status_changed_last() {
         let board = board();
-        board.note(0, HEALTHY, Timestamp(1000));
-        board.note(0, HEALTHY, Timestamp(2000));
+        board.note(at(0, 0), HEALTHY, Timestamp(1000));
+        board.note(at(0, 0), HEALTHY, Timestamp(2000));
         let value: serde_json::Value = serde_json::from_slice(&board.told().public).unwrap();
         assert_eq!(value["services"][0]["since"], "1970-01-01T00:00:01.000Z");
         assert_eq!(value["services"][0]["lastCheckedAt"], "1970-01-01T00:00:02.000Z");
     }
 
     #[test]
-    fn a_latency_has_two_decimals() {
-        for (nanos, told) in [(1_234_567, 1.23), (3_999_999, 4.0), (0, 0.0), (999, 0.0)] {
-            assert!((millis(Duration::from_nanos(nanos)) - told).abs() < f64::EPSILON, "{nanos}");
-        }
-    }
-
-    #[test]
     fn why_and_where_is_for_operators_alone() {
         let board = board();
-        board.note(0, failed(), Timestamp(1));
+        board.note(at(0, 0), failed(), Timestamp(1));
         let told = board.told();
         let (public, detailed) = (&told.public, &told.detailed);
         let has = |bytes: &[u8], text: &str| String::from_utf8_lossy(bytes).contains(text);
         assert!(!has(public, "refused") && !has(public, "127.0.0.1"));
         assert!(has(detailed, "refused") && has(detailed, "127.0.0.1"));
+    }
+    #[test]
+    fn an_upstream_is_as_its_best_endpoint_is() {
+        let board = board();
+        let degraded = || Probe { status: Status::Degraded, ..HEALTHY };
+        board.note(at(0, 0), HEALTHY, Timestamp(1));
+        for (endpoint, probe, expected) in [
+            (0, failed(), "unknown"),
+            (1, failed(), "unhealthy"),
+            (1, degraded(), "degraded"),
+            (0, HEALTHY, "healthy"),
+            (1, failed(), "healthy"),
+            (1, failed(), "healthy"),
+            (0, failed(), "healthy"),
+            (0, failed(), "unhealthy"),
+        ] {
+            board.note(at(1, endpoint), probe, Timestamp(2));
+            let value: serde_json::Value = serde_json::from_slice(&board.told().public).unwrap();
+            assert_eq!(value["services"][1]["status"], expected);
+        }
+        assert_eq!(board.note(at(1, 2), HEALTHY, Timestamp(3)), None, "there is no third one");
+    }
+
+    #[test]
+    fn how_each_endpoint_is_stands_in_the_details() {
+        let board = board();
+        board.note(at(1, 0), HEALTHY, Timestamp(1000));
+        board.note(at(1, 1), failed(), Timestamp(2000));
+        let told = board.told();
+        let value: serde_json::Value = serde_json::from_slice(&told.detailed).unwrap();
+        let service = &value["services"][1];
+        assert_eq!(service["status"], "healthy");
+        assert_eq!(service["error"], "connection refused");
+        assert_eq!(
+            service["instances"],
+            serde_json::json!(["http://127.0.0.1:1", "http://127.0.0.1:2"])
+        );
+        let [well, ill] = [0, 1].map(|place| &service["endpoints"][place]);
+        assert_eq!(
+            (&well["url"], &well["status"]),
+            (&"http://127.0.0.1:1".into(), &"healthy".into())
+        );
+        assert_eq!(
+            (&ill["url"], &ill["status"]),
+            (&"http://127.0.0.1:2".into(), &"unhealthy".into())
+        );
+        assert!(well.get("error").is_none() && ill["error"].is_string());
+        assert_eq!(ill["since"], "1970-01-01T00:00:02.000Z");
+        let value: serde_json::Value = serde_json::from_slice(&told.public).unwrap();
+        let keys: Vec<_> = value["services"][1].as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["lastCheckedAt", "latencyMs", "name", "since", "status"]);
     }
 }

@@ -5,7 +5,7 @@
 //! ```text
 //! listen -> wire -> limits -> route -> auth -> quota -> exchange -> visit
 //!   |        |        |         |        |       |         |          '- counted and logged when its last byte has left
-//!   |        |        |         |        |       |         '- pool: a connection of this core; bodies streamed both ways
+//!   |        |        |         |        |       |         '- pool: an endpoint, a connection of this core; bodies streamed both ways
 //!   |        |        |         |        |       '- tokens per caller or address
 //!   |        |        |         |        '- bearer token -> caller, remembered per core
 //!   |        |        |         '- the canonical path, matched, authorised and forwarded as one
@@ -63,11 +63,11 @@ use chassis::tokens::KeySource;
 use chassis::{Deps, Running, StartError, Stop};
 use tokio::time::Instant;
 
-pub use config::{Config, Upstream};
+pub use config::{Balance, Config, Upstream};
 
 use crate::config::Plan;
 use crate::core::Shared;
-use crate::health::{Board, Prober};
+use crate::health::{Board, Prober, Spot};
 use crate::metrics::Scrape;
 
 /// The binary `gateway`.
@@ -118,7 +118,7 @@ pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
     Ok(Running::new("gateway", address, stop).line("admin", format!("http://{admin}")))
 }
 
-/// Begins to ask every upstream how it is.
+/// Begins to ask every endpoint how it is.
 fn probe(
     config: &Config,
     plan: &Plan,
@@ -132,11 +132,16 @@ fn probe(
         .no_proxy()
         .build()
         .map_err(|error| StartError::Other(error.into()))?;
-    for (index, target) in plan.upstreams.iter().enumerate() {
+    let spots = plan.upstreams.iter().enumerate().flat_map(|(upstream, target)| {
+        let endpoints = target.endpoints.iter().enumerate();
+        endpoints.map(move |(endpoint, address)| (Spot { upstream, endpoint }, target, address))
+    });
+    for (spot, target, address) in spots {
         let prober = Prober {
-            index,
-            name: target.name.clone(),
-            url: format!("{}{}", target.url, target.settings.health_path),
+            spot,
+            upstream: target.name.clone(),
+            endpoint: address.authority.clone(),
+            url: format!("{}{}", address.url, target.settings.health_path),
             client: client.clone(),
             interval: config.health.interval,
             board: board.clone(),

@@ -12,7 +12,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 
-use crate::core::{Core, Shared};
+use crate::core::{Core, Nth, Shared};
 use crate::farewell::refuse;
 use crate::link::Link;
 use crate::metrics::Counters;
@@ -70,14 +70,14 @@ pub(crate) fn start(
         let counters = Arc::new(Counters::new(&shared.plan));
         all.push(counters.clone());
         let runtime_failed = |error: io::Error| StartError::Other(error.into());
-        let shared = shared.clone();
+        let (shared, nth) = (shared.clone(), Nth { index, of: cores });
         // Draining waits for the thread by this.
         let token = shared.stop.tracker().token();
         thread::Builder::new()
             .name(format!("gateway-{index}"))
             .spawn(move || {
                 match runtime() {
-                    Ok(runtime) => runtime.block_on(run(&shared, counters, cores, socket)),
+                    Ok(runtime) => runtime.block_on(run(&shared, counters, nth, socket)),
                     Err(error) => tracing::error!(%error, "A core could not start"),
                 }
                 drop(token);
@@ -92,12 +92,12 @@ fn runtime() -> io::Result<LocalRuntime> {
 }
 
 /// The life of a core.
-async fn run(shared: &Arc<Shared>, counters: Arc<Counters>, cores: usize, socket: Socket) {
+async fn run(shared: &Arc<Shared>, counters: Arc<Counters>, nth: Nth, socket: Socket) {
     let listener = match TcpListener::from_std(socket.into()) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "A listener cannot be used"),
     };
-    let core = Rc::new(Core::new(shared, counters, cores));
+    let core = Rc::new(Core::new(shared, counters, nth));
     let serving = async {
         accept_until_drain(&core, listener).await;
         core.close();

@@ -14,7 +14,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use crate::config::Plan;
+use crate::config::{Plan, Target};
 use crate::health::Board;
 use crate::route::{Method, RouteId, UpstreamId};
 
@@ -104,6 +104,27 @@ pub(crate) struct PerUpstream {
     pub reused: Count,
     pub replaced: Count,
     pub failed: Count,
+    /// In the order of the configuration.
+    pub endpoints: Vec<Arc<PerEndpoint>>,
+}
+
+/// What one core has counted of one endpoint. On a line of its own in the processor's caches, so that
+/// no core writes where another one counts.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub(crate) struct PerEndpoint {
+    pub requests: Count,
+    pub connect_failures: Count,
+    pub in_flight: Count,
+}
+
+impl PerUpstream {
+    fn new(target: &Target) -> Self {
+        Self {
+            endpoints: target.endpoints.iter().map(|_| Arc::default()).collect(),
+            ..Self::default()
+        }
+    }
 }
 
 impl Counters {
@@ -111,7 +132,7 @@ impl Counters {
         Self {
             routes: (0..=plan.table.routes().len()).map(|_| PerRoute::default()).collect(),
             refusals: Kind::ALL.iter().map(|_| Count::default()).collect(),
-            upstreams: plan.upstreams.iter().map(|_| PerUpstream::default()).collect(),
+            upstreams: plan.upstreams.iter().map(PerUpstream::new).collect(),
             connections: Count::default(),
             connections_accepted: Count::default(),
             connections_refused: Count::default(),
@@ -161,6 +182,11 @@ impl Counters {
         }
     }
 
+    /// In the order of the configuration.
+    pub(crate) fn upstreams(&self) -> &[PerUpstream] {
+        &self.upstreams
+    }
+
     pub(crate) fn upstream(&self, id: UpstreamId) -> Option<&PerUpstream> {
         self.upstreams.get(id.0)
     }
@@ -199,6 +225,15 @@ const UPSTREAM_TOTALS: [(&str, &str, ReadUpstream); 4] = [
     ("gateway_upstream_connections_replaced", "Kept connections that were dead.", |u| &u.replaced),
     ("gateway_upstream_failures", "Requests that the upstream failed.", |u| &u.failed),
 ];
+/// Reads one count of an endpoint.
+type ReadEndpoint = fn(&PerEndpoint) -> &Count;
+/// Counts of an endpoint.
+const ENDPOINT_TOTALS: [(&str, &str, ReadEndpoint); 2] = [
+    ("gateway_upstream_endpoint_requests", "Requests that were sent there.", |e| &e.requests),
+    ("gateway_upstream_endpoint_connect_failures", "Connections that could not be made.", |e| {
+        &e.connect_failures
+    }),
+];
 
 impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
@@ -215,7 +250,9 @@ impl Collector for Scrape {
         }
         self.ways(&mut encoder)?;
         self.tunnels(&mut encoder)?;
-        self.upstreams(&mut encoder)
+        self.upstreams(&mut encoder)?;
+        self.endpoints(&mut encoder)?;
+        self.health(&mut encoder)
     }
 }
 
@@ -319,13 +356,60 @@ impl Scrape {
                 ConstCounter::new(count).encode(metric.encode_family(&labels)?)?;
             }
         }
-        let (name, help) = ("gateway_upstream_healthy", "Whether the last probes went well.");
+        Ok(())
+    }
+
+    fn health(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let gauge = |status| ConstGauge::new(u64::from(status == Status::Healthy));
+        let statuses = self.board.statuses();
+        let upstreams = || self.plan.upstreams.iter().zip(&statuses);
+        let (name, help) = ("gateway_upstream_healthy", "Whether an endpoint of it is healthy.");
         let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        for (target, status) in self.plan.upstreams.iter().zip(self.board.statuses()) {
-            let healthy = ConstGauge::new(u64::from(status == Status::Healthy));
-            healthy.encode(metric.encode_family(&[("upstream", &*target.name)])?)?;
+        for (target, (status, _)) in upstreams() {
+            gauge(*status).encode(metric.encode_family(&[("upstream", &*target.name)])?)?;
+        }
+        let name = "gateway_upstream_endpoint_healthy";
+        let help = "Whether the last probes went well.";
+        let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (target, (_, endpoints)) in upstreams() {
+            for (address, status) in target.endpoints.iter().zip(endpoints) {
+                let labels = [("upstream", &*target.name), ("endpoint", &*address.authority)];
+                gauge(*status).encode(metric.encode_family(&labels)?)?;
+            }
         }
         Ok(())
+    }
+
+    fn endpoints(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        for (name, help, read) in ENDPOINT_TOTALS {
+            let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (labels, count) in self.per_endpoint(read) {
+                ConstCounter::new(count).encode(metric.encode_family(&labels)?)?;
+            }
+        }
+        let name = "gateway_upstream_endpoint_in_flight";
+        let help = "Requests and tunnels that are there now.";
+        let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (labels, count) in self.per_endpoint(|endpoint| &endpoint.in_flight) {
+            ConstGauge::new(count).encode(metric.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
+    /// A count of each endpoint, with the names of upstream and endpoint.
+    fn per_endpoint(
+        &self,
+        read: ReadEndpoint,
+    ) -> impl Iterator<Item = ([(&'static str, &str); 2], u64)> {
+        let upstreams = self.plan.upstreams.iter().enumerate();
+        upstreams.flat_map(move |(index, target)| {
+            target.endpoints.iter().enumerate().map(move |(place, address)| {
+                let cores = self.cores.iter();
+                let counts = cores.filter_map(|c| c.upstreams.get(index)?.endpoints.get(place));
+                let count = counts.map(|endpoint| read(endpoint).get()).sum();
+                ([("upstream", &*target.name), ("endpoint", &*address.authority)], count)
+            })
+        })
     }
 }
 

@@ -63,19 +63,19 @@ pub(crate) enum Refusal {
     Overloaded,
     /// The request was here before.
     Loop,
-    /// No connection to the upstream could be made.
+    /// No connection to the upstream could be made; this endpoint was the last that was tried.
     Unreachable {
-        upstream: Box<str>,
+        endpoint: Box<str>,
         cause: Box<str>,
     },
     /// The upstream broke off, or broke HTTP's rules.
     Upstream {
-        upstream: Box<str>,
+        endpoint: Box<str>,
         cause: Box<str>,
     },
     /// The upstream did not answer in time.
     Timeout {
-        upstream: Box<str>,
+        endpoint: Box<str>,
         after: Duration,
     },
     /// A fault of ours.
@@ -116,14 +116,14 @@ impl Refusal {
         }
     }
 
-    /// What the log may know and the caller may not: the upstream's name and what it did.
+    /// What the log may know and the caller may not: the upstream's endpoint and what it did.
     pub(crate) fn cause(&self) -> Option<Cow<'_, str>> {
         match self {
-            Self::Unreachable { upstream, cause } | Self::Upstream { upstream, cause } => {
-                Some(format!("{upstream}: {cause}").into())
+            Self::Unreachable { endpoint, cause } | Self::Upstream { endpoint, cause } => {
+                Some(format!("{endpoint}: {cause}").into())
             }
-            Self::Timeout { upstream, after } => {
-                Some(format!("{upstream}: no answer within {after:?}").into())
+            Self::Timeout { endpoint, after } => {
+                Some(format!("{endpoint}: no answer within {after:?}").into())
             }
             Self::Internal(cause) => Some((*cause).into()),
             _ => None,
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn an_upstreams_failure_names_no_upstream_to_the_caller() {
         let refusal =
-            Refusal::Unreachable { upstream: "secret-name".into(), cause: "10.0.0.7".into() };
+            Refusal::Unreachable { endpoint: "secret-name".into(), cause: "10.0.0.7".into() };
         let answer = refusal.answer("id", "/x");
         assert_eq!(answer.status(), 502);
         let text = format!("{answer:?}");

@@ -97,7 +97,7 @@ pub(crate) fn request(
         }
     }
     carried(head, drop, order.method, out);
-    name_hosts(head, order, link, out);
+    name_hosts(head, link, out);
     name_caller(order, visit, out);
     if order.handshake.is_some() {
         out.put("connection", b"upgrade");
@@ -203,12 +203,11 @@ const fn takes_a_body(method: Method) -> bool {
 }
 
 /// Says who asked whom, and through which gateway.
-fn name_hosts(head: &Head<'_>, order: &Order<'_, '_>, link: &Link, out: &mut impl Sink) {
+fn name_hosts(head: &Head<'_>, link: &Link, out: &mut impl Sink) {
     let asked = head.authority.map(str::as_bytes).or_else(|| head.each(Seen::HOST).next());
-    match (asked, head.authority) {
-        (Some(host), Some(_)) => out.put("host", host),
-        (Some(_), None) => {}
-        (None, _) => out.put("host", order.target.address.as_bytes()),
+    // One that names no host asks the endpoint, which is not picked yet.
+    if let Some(host) = head.authority {
+        out.put("host", host.as_bytes());
     }
     if let Some(host) = asked {
         out.put("x-forwarded-host", host);

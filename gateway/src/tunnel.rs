@@ -15,6 +15,7 @@ use self::direction::{Direction, Progress};
 use self::frames::{Sender, close_from_client, close_from_server};
 use crate::link::Link;
 use crate::metrics::TunnelEnd;
+use crate::pool::Place;
 use crate::wheel::Ticks;
 
 /// RFC 6455 section 7.4.1.
@@ -28,18 +29,20 @@ pub(crate) struct Tunnel {
     upstream: TcpStream,
     /// What the upstream sent right behind its 101.
     early: Vec<u8>,
+    /// At the upstream's endpoint, until the tunnel has ended.
+    place: Place,
 }
 
 impl Tunnel {
-    pub(crate) const fn new(upstream: TcpStream, early: Vec<u8>) -> Self {
-        Self { upstream, early }
+    pub(crate) const fn new(upstream: TcpStream, early: Vec<u8>, place: Place) -> Self {
+        Self { upstream, early, place }
     }
 
     /// Carries bytes until both sides have ended, or were told to and had time for it. `ahead` is
     /// what the caller sent right behind its request.
     pub(crate) async fn run(self, link: &Rc<Link>, caller: TcpStream, ahead: Vec<u8>) {
         let core = &link.core;
-        let _permit = core.tunnels.enter();
+        let (_permit, _place) = (core.tunnels.enter(), self.place);
         core.counters.tunnels_opened.add(1);
         let limits = &core.shared.config.limits;
         link.timer.set(limits.tunnel_total_timeout.into());

@@ -27,6 +27,12 @@ impl Ticks {
     pub(crate) const fn count(self) -> u64 {
         self.0
     }
+
+    /// The first moment that is later than this one by at least `span`, of which the running tick is
+    /// only a part.
+    pub(crate) const fn after(self, span: Self) -> Self {
+        Self(self.0.saturating_add(span.0).saturating_add(1))
+    }
 }
 
 impl From<Duration> for Ticks {
@@ -120,8 +126,7 @@ impl Wheel {
 impl Timer {
     /// Sets the deadline to `after` from now.
     pub(crate) fn set(&self, after: Ticks) {
-        // The running tick is only partly left.
-        self.put(self.wheel.now.get().saturating_add(after.0).saturating_add(1));
+        self.put(self.wheel.age().after(after).0);
     }
 
     /// Takes the deadline away.

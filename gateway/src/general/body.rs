@@ -9,9 +9,9 @@ use bytes::Bytes;
 use chassis::linger::{LINGER_BYTES_MAX, LINGER_WINDOW};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
+use super::forward::Source;
 use crate::limits::Permit;
 use crate::link::Link;
-use crate::pool::{Connection, Pool};
 use crate::refusal::Refusal;
 use crate::wheel::Ticks;
 
@@ -180,8 +180,7 @@ async fn linger(link: Rc<Link>, mut body: Incoming) {
 #[derive(Debug)]
 pub(crate) struct Download {
     link: Rc<Link>,
-    pool: Rc<Pool>,
-    connection: Option<Connection>,
+    source: Source,
     body: Incoming,
     is_waiting: bool,
     is_over: bool,
@@ -191,12 +190,11 @@ pub(crate) struct Download {
 impl Download {
     pub(crate) const fn new(
         link: Rc<Link>,
-        pool: Rc<Pool>,
-        connection: Option<Connection>,
+        source: Source,
         body: Incoming,
         permit: Permit,
     ) -> Self {
-        Self { link, pool, connection, body, is_waiting: false, is_over: false, _permit: permit }
+        Self { link, source, body, is_waiting: false, is_over: false, _permit: permit }
     }
 
     /// The next part of the body, without its trailers.
@@ -211,7 +209,7 @@ impl Download {
                     }
                 }
                 Poll::Ready(Some(Err(error))) => {
-                    self.connection = None;
+                    self.source = None;
                     Poll::Ready(Some(Err(Error::Upstream(error))))
                 }
                 Poll::Ready(None) => {
@@ -239,10 +237,10 @@ impl Download {
 
 impl Drop for Download {
     fn drop(&mut self) {
-        if let Some(connection) = self.connection.take()
+        if let Some((connection, place)) = self.source.take()
             && (self.is_over || self.body.is_end_stream())
         {
-            self.pool.general.keep(connection);
+            place.general.keep(connection);
         }
     }
 }

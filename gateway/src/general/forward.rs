@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-use http::header::HeaderMap;
+use http::header::{self, HeaderMap};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body as _, Incoming};
@@ -15,13 +15,12 @@ use hyper::client::conn::TrySendError;
 use super::body::{Download, Upload};
 use super::reply::{Answer, Becomes, Content};
 use super::upgrade::{self, Handshake};
-use crate::config::Target;
 use crate::corridor::Order;
-use crate::head::Head;
+use crate::head::{Head, Seen};
 use crate::limits::Permit;
 use crate::link::Link;
 use crate::metrics::PerUpstream;
-use crate::pool::{Connection, Pool};
+use crate::pool::{Connection, Place, Pool};
 use crate::refusal::Refusal;
 use crate::rewrite::{self, Audience, Maker};
 use crate::route::Forward;
@@ -33,20 +32,29 @@ use crate::wire;
 #[derive(Debug)]
 pub(super) struct Job<'p> {
     forward: &'p Forward,
-    target: &'p Target,
     method: crate::route::Method,
     body_bytes_max: u64,
     audience: Audience,
     permit: Permit,
     /// What the caller wants to become of the connection.
     pub handshake: Option<Handshake>,
+    host: Host,
+}
+
+/// Who says which host a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Host {
+    Caller,
+    /// The caller names none: it is the endpoint that the request goes to.
+    Endpoint,
 }
 
 impl<'p> Job<'p> {
-    pub(super) fn new(order: Order<'p, '_>) -> Self {
+    pub(super) fn new(head: &Head<'_>, order: Order<'p, '_>) -> Self {
+        let is_named = head.authority.is_some() || head.seen.has(Seen::HOST);
         Self {
+            host: if is_named { Host::Caller } else { Host::Endpoint },
             forward: order.forward,
-            target: order.target,
             method: order.method,
             body_bytes_max: order.route.body_bytes_max,
             audience: Audience::of(order.caller.as_deref()),
@@ -92,8 +100,10 @@ pub(super) enum Failure {
 pub(super) struct Exchange<'a> {
     pub link: &'a Rc<Link>,
     pub job: &'a Job<'a>,
-    pub pool: &'a Rc<Pool>,
+    pub pool: &'a Pool,
     pub counts: &'a PerUpstream,
+    /// Where the request is.
+    pub place: Place,
 }
 
 /// Sends the request; gives the upstream's answer, its body still coming. Dropping it cancels the
@@ -106,14 +116,14 @@ pub(super) async fn send(
 ) -> Result<Answer, Refusal> {
     let core = &link.core;
     let id = job.forward.upstream;
-    let (Some(pool), Some(counts)) = (core.pools.get(id.0), core.counters.upstream(id)) else {
+    let (Some((pool, place)), Some(counts)) = (core.enter(id), core.counters.upstream(id)) else {
         return Err(Refusal::Internal("a route leads to no upstream"));
     };
     let request = request.map(|()| upload.bounded(job.body_bytes_max, job.wait()));
-    let exchange = Exchange { link, job: &job, pool, counts };
+    let exchange = Exchange { link, job: &job, pool, counts, place };
     let outcome = match job.handshake {
         // Rare, and large: kept out of every other request's future.
-        Some(_) => Box::pin(upgrade::open(&exchange, request)).await,
+        Some(_) => Box::pin(upgrade::open(exchange, request)).await,
         None => exchange.run(request).await,
     };
     let (response, source, becomes) = outcome.inspect_err(|refusal| {
@@ -122,7 +132,7 @@ pub(super) async fn send(
         }
     })?;
     let content = |incoming| {
-        let download = Download::new(link.clone(), pool.clone(), source, incoming, job.permit);
+        let download = Download::new(link.clone(), source, incoming, job.permit);
         Content::Upstream(Box::new(download))
     };
     Ok(Answer { response: response.map(content), maker: Maker::Upstream(job.audience), becomes })
@@ -131,20 +141,20 @@ pub(super) async fn send(
 /// An upstream's answer, the connection that its body comes on, and what becomes of the caller's.
 pub(super) type Found = (Response<Incoming>, Source, Becomes);
 
-/// The connection that an answer's body comes on; none behind a 101.
-pub(super) type Source = Option<Connection>;
+/// What an answer's body comes on, and the place that its request has until then; none behind a 101.
+pub(super) type Source = Option<(Connection, Place)>;
 
 impl Exchange<'_> {
     /// On a kept connection where there is one, else on a new one.
-    async fn run(&self, request: Request<Upload>) -> Result<Found, Refusal> {
-        let Some(connection) = self.pool.general.reuse() else {
+    async fn run(self, request: Request<Upload>) -> Result<Found, Refusal> {
+        let Some(connection) = self.place.reuse_general() else {
             let anew = Box::pin(self.run_anew(request));
             return anew.await;
         };
         self.counts.reused.add(1);
         let spare = self.spare(&request);
         let mut failure = match self.attempt(connection, request).await {
-            Ok((response, connection)) => return self.accept(response, Some(connection)),
+            Ok((response, connection)) => return self.accept(response, connection),
             Err(failure) => failure,
         };
         // It may have died unseen: once, a new one takes its place, if the upstream cannot have acted
@@ -153,20 +163,20 @@ impl Exchange<'_> {
             Failure::Late => None,
             Failure::Broken(error) => error.take_message().or(spare),
         };
-        // In its box before the wait, so that nothing of it lies in this future.
-        let anew = again.map(|request| Box::pin(self.run_anew(request)));
-        let Some(anew) = anew else { return Err(self.refusal(failure)) };
+        let Some(request) = again else { return Err(self.refusal(failure)) };
         self.counts.replaced.add(1);
+        // In its box before the wait, so that nothing of it lies in this future.
+        let anew = Box::pin(self.run_anew(request));
         anew.await
     }
 
     /// On a new connection. Rare, so that its future is kept out of the others.
-    async fn run_anew(&self, request: Request<Upload>) -> Result<Found, Refusal> {
+    async fn run_anew(mut self, request: Request<Upload>) -> Result<Found, Refusal> {
         self.counts.opened.add(1);
-        let opened = self.pool.open().await;
+        let opened = self.pool.open(&mut self.place).await;
         let connection = opened.map_err(|error| self.unreachable(&error))?;
         match self.attempt(connection, request).await {
-            Ok((response, connection)) => self.accept(response, Some(connection)),
+            Ok((response, connection)) => self.accept(response, connection),
             Err(failure) => Err(self.refusal(failure)),
         }
     }
@@ -185,7 +195,7 @@ impl Exchange<'_> {
 
     pub(super) fn unreachable(&self, error: &crate::pool::Error) -> Refusal {
         let cause = chassis::refuse::chain(error).into();
-        Refusal::Unreachable { upstream: self.job.target.name.clone(), cause }
+        Refusal::Unreachable { endpoint: self.place.name.clone(), cause }
     }
 
     async fn attempt(
@@ -194,12 +204,22 @@ impl Exchange<'_> {
         request: Request<Upload>,
     ) -> Result<(Response<Incoming>, Connection), Failure> {
         self.link.deadline.set(self.job.wait());
-        let sent = self.before_deadline(connection.sender.try_send_request(request)).await;
+        let sent =
+            self.before_deadline(connection.sender.try_send_request(self.named(request))).await;
         match sent {
             Some(Ok(response)) => Ok((response, connection)),
             Some(Err(error)) => Err(Failure::Broken(Box::new(error))),
             None => Err(Failure::Late),
         }
+    }
+
+    /// The request with the host that it is for, where the caller has named none (RFC 9112 section
+    /// 3.2).
+    pub(super) fn named(&self, mut request: Request<Upload>) -> Request<Upload> {
+        if self.job.host == Host::Endpoint {
+            request.headers_mut().insert(header::HOST, self.place.host.clone());
+        }
+        request
     }
 
     /// What `future` comes to, if it does before the exchange's deadline.
@@ -220,7 +240,7 @@ impl Exchange<'_> {
         match failure {
             Failure::Late if self.link.starved.get() => Refusal::Slow,
             Failure::Late => Refusal::Timeout {
-                upstream: self.job.target.name.clone(),
+                endpoint: self.place.name.clone(),
                 after: self.job.forward.response_timeout,
             },
             Failure::Broken(error) => self.broken(&chassis::refuse::chain(error.error())),
@@ -228,14 +248,14 @@ impl Exchange<'_> {
     }
 
     pub(super) fn broken(&self, cause: &str) -> Refusal {
-        Refusal::Upstream { upstream: self.job.target.name.clone(), cause: cause.into() }
+        Refusal::Upstream { endpoint: self.place.name.clone(), cause: cause.into() }
     }
 
     /// Makes an ordinary answer fit for the caller.
     pub(super) fn accept(
-        &self,
+        self,
         mut response: Response<Incoming>,
-        mut source: Source,
+        mut connection: Connection,
     ) -> Result<Found, Refusal> {
         self.link.deadline.clear();
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -247,12 +267,12 @@ impl Exchange<'_> {
         wire::answer_framing(&fields, status, version, self.job.method)
             .map_err(|cause| self.broken(cause))?;
         drop(fields);
-        if let (0, Some(connection)) = (version, &mut source) {
+        if version == 0 {
             // hyper would speak an older version on it from now on.
             connection.retire();
         }
         // An intermediary speaks for itself (RFC 9112 section 2.3).
         *response.version_mut() = Version::HTTP_11;
-        Ok((response, source, Becomes::Http))
+        Ok((response, Some((connection, self.place)), Becomes::Http))
     }
 }

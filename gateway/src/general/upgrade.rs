@@ -61,18 +61,17 @@ fn accept(key: &[u8]) -> String {
 /// Asks the upstream on a connection of its own. An answer other than a matching 101 is an ordinary
 /// one, or none; a matching one leaves the tunnel at the link.
 pub(super) async fn open(
-    exchange: &Exchange<'_>,
+    mut exchange: Exchange<'_>,
     request: Request<Upload>,
 ) -> Result<Found, Refusal> {
     let link = exchange.link;
     exchange.counts.opened.add(1);
-    let connected = exchange.pool.handshake().await;
+    let connected = exchange.pool.handshake(&mut exchange.place).await;
     let (mut sender, mut connection) = connected.map_err(|error| exchange.unreachable(&error))?;
-    let broken = |error: &hyper::Error| exchange.broken(&chassis::refuse::chain(error));
     link.deadline.set(exchange.job.wait());
     let mut is_over = false;
     let answer = {
-        let mut sent = pin!(sender.send_request(request));
+        let mut sent = pin!(sender.send_request(exchange.named(request)));
         exchange
             .before_deadline(poll_fn(|cx| {
                 if let Poll::Ready(answer) = sent.as_mut().poll(cx) {
@@ -86,19 +85,24 @@ pub(super) async fn open(
             .await
     };
     let answer = answer.ok_or_else(|| exchange.refusal(Failure::Late))?;
-    let response = answer.map_err(|error| broken(&error))?;
+    let response = answer.map_err(|error| broken(&exchange, &error))?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let connection = Connection::drive(sender, connection, &link.core.tasks);
-        return exchange.accept(response, Some(connection));
+        return exchange.accept(response, connection);
     }
     link.deadline.clear();
-    check(&response, exchange)?;
+    check(&response, &exchange)?;
     if !is_over {
-        poll_fn(|cx| connection.poll_without_shutdown(cx)).await.map_err(|error| broken(&error))?;
+        let over = poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
+        over.map_err(|error| broken(&exchange, &error))?;
     }
     let parts = connection.into_parts();
-    link.put_tunnel(Tunnel::new(parts.io.into_inner(), parts.read_buf.to_vec()));
+    link.put_tunnel(Tunnel::new(parts.io.into_inner(), parts.read_buf.to_vec(), exchange.place));
     Ok((response, None, Becomes::Socket))
+}
+
+fn broken(exchange: &Exchange<'_>, error: &hyper::Error) -> Refusal {
+    exchange.broken(&chassis::refuse::chain(error))
 }
 
 /// Whether the 101 is the one that was asked for.

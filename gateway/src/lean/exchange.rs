@@ -15,7 +15,7 @@ use super::upload::Upload;
 use super::{Ended, Own, say, whole_own};
 use crate::link::{AHEAD_BYTES_MAX, Link};
 use crate::metrics::PerUpstream;
-use crate::pool::Pool;
+use crate::pool::{Place, Pool};
 use crate::refusal::Refusal;
 use crate::wire::After;
 
@@ -38,20 +38,22 @@ impl<'p> Exchange<'p> {
     pub(super) async fn run(mut self: Box<Self>, caller: &mut Caller) -> Ended {
         let core = &self.link.core;
         let id = self.job.forward.upstream;
-        let (Some(pool), Some(counts)) = (core.pools.get(id.0), core.counters.upstream(id)) else {
-            let refusal = Refusal::Internal("a route leads to no upstream");
-            return self.fail(caller, Failure::Refused(refusal)).await;
+        let (Some((pool, mut place)), Some(counts)) = (core.enter(id), core.counters.upstream(id))
+        else {
+            return self.refuse(caller, Refusal::Internal("a route leads to no upstream")).await;
         };
-        let outcome = self.relay(caller, pool, counts).await;
+        let outcome = self.relay(caller, pool, &mut place, counts).await;
         self.link.deadline.clear();
-        match outcome {
-            Ok(()) => self.end(),
-            Err(failure) => {
-                if failure.is_the_upstreams() {
-                    counts.failed.add(1);
-                }
-                self.fail(caller, failure).await
-            }
+        let Err(failure) = outcome else { return self.end() };
+        if failure.is_the_upstreams() {
+            counts.failed.add(1);
+        }
+        let refusal = failure.refusal(&mut self.job, &place);
+        // However long the caller takes to read why, nothing is in flight any more.
+        drop(place);
+        match refusal {
+            Some(refusal) => self.refuse(caller, refusal).await,
+            None => Ended::Gone,
         }
     }
 
@@ -61,11 +63,12 @@ impl<'p> Exchange<'p> {
         &mut self,
         caller: &mut Caller,
         pool: &Pool,
+        place: &mut Place,
         counts: &PerUpstream,
     ) -> Result<(), Failure> {
-        if let Some(upstream) = pool.lean.reuse() {
+        if let Some(upstream) = place.reuse_lean() {
             counts.reused.add(1);
-            match self.attempt(caller, upstream, pool).await {
+            match self.attempt(caller, upstream, place).await {
                 Err(Failure::Dead(_)) if self.upload.may_repeat(&self.job) => {
                     counts.replaced.add(1);
                 }
@@ -73,10 +76,10 @@ impl<'p> Exchange<'p> {
             }
         }
         counts.opened.add(1);
-        let connected = Box::pin(pool.connect()).await;
+        let connected = Box::pin(pool.connect(place)).await;
         let upstream = connected.map_err(Failure::Unreachable)?;
         self.upload.repeat();
-        self.attempt(caller, upstream, pool).await
+        self.attempt(caller, upstream, place).await
     }
 
     /// Moves bytes both ways until the answer is out; keeps the connection if it can be kept.
@@ -84,12 +87,12 @@ impl<'p> Exchange<'p> {
         &mut self,
         caller: &mut Caller,
         mut upstream: TcpStream,
-        pool: &Pool,
+        place: &Place,
     ) -> Result<(), Failure> {
         self.link.deadline.set(self.job.wait());
         poll_fn(|cx| self.poll(caller, &mut upstream, cx)).await?;
         if self.upload.is_up() && self.download.keeps() {
-            pool.lean.keep(upstream);
+            place.lean.keep(upstream);
         }
         Ok(())
     }
@@ -155,8 +158,7 @@ impl<'p> Exchange<'p> {
     }
 
     /// Tells the caller, if it can still be told.
-    async fn fail(mut self, caller: &mut Caller, failure: Failure) -> Ended {
-        let Some(refusal) = failure.refusal(&mut self.job) else { return Ended::Gone };
+    async fn refuse(mut self, caller: &mut Caller, refusal: Refusal) -> Ended {
         if self.download.has_begun() {
             self.job.visit.broke_off(refusal.kind(), "the answer had begun");
             return Ended::Gone;

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::job::Job;
-use crate::pool;
+use crate::pool::{self, Place};
 use crate::refusal::Refusal;
 
 /// Why an exchange does not come to its end.
@@ -42,19 +42,19 @@ impl Failure {
     }
 
     /// What the caller is told, and the log.
-    pub(super) fn refusal(self, job: &mut Job<'_>) -> Option<Refusal> {
+    pub(super) fn refusal(self, job: &mut Job<'_>, place: &Place) -> Option<Refusal> {
         use contract::Kind::{UpstreamFailed, UpstreamTimeout};
-        let upstream = job.target.name.clone();
+        let endpoint = place.name.clone();
         Some(match self {
             Self::Dead(error) => {
-                Refusal::Upstream { upstream, cause: chassis::refuse::chain(&error).into() }
+                Refusal::Upstream { endpoint, cause: chassis::refuse::chain(&error).into() }
             }
             Self::Unreachable(error) => {
-                Refusal::Unreachable { upstream, cause: chassis::refuse::chain(&error).into() }
+                Refusal::Unreachable { endpoint, cause: chassis::refuse::chain(&error).into() }
             }
-            Self::Bad(cause) => Refusal::Upstream { upstream, cause: cause.into() },
+            Self::Bad(cause) => Refusal::Upstream { endpoint, cause: cause.into() },
             Self::Refused(refusal) => refusal,
-            Self::Late => Refusal::Timeout { upstream, after: job.forward.response_timeout },
+            Self::Late => Refusal::Timeout { endpoint, after: job.forward.response_timeout },
             Self::Gone => return None,
             Self::BrokeOff(cause) => {
                 job.visit.broke_off(UpstreamFailed, cause);

@@ -1,7 +1,6 @@
 //! What the doors and the head have made of a request: all that is left of it when it goes to its
 //! upstream.
 
-use crate::config::Target;
 use crate::corridor::Order;
 use crate::limits::Permit;
 use crate::refusal::Refusal;
@@ -23,7 +22,6 @@ pub(super) struct Job<'p> {
     allowed: u64,
     body_bytes_max: u64,
     pub forward: &'p Forward,
-    pub target: &'p Target,
     _permit: Permit,
 }
 
@@ -37,7 +35,6 @@ impl<'p> Job<'p> {
             allowed: order.route.body_bytes_max,
             body_bytes_max: order.route.body_bytes_max,
             forward: order.forward,
-            target: order.target,
             _permit: order.permit,
         }
     }

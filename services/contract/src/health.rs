@@ -55,6 +55,31 @@ pub struct Aggregate {
 pub struct ServiceHealth {
     /// Its name in the gateway's configuration.
     pub name: String,
+    /// How the best of its endpoints is.
+    pub status: Status,
+    /// How long the last probe took; `null` when not yet known.
+    pub latency_ms: Option<f64>,
+    /// When it was last probed; `null` when not yet known.
+    pub last_checked_at: Option<Timestamp>,
+    /// Since when it has this status; `null` when not yet known.
+    pub since: Option<Timestamp>,
+    /// Why the last probe of an endpoint failed: only for administrators and on the admin listener.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The URLs of its endpoints: only for administrators and on the admin listener.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instances: Option<Vec<String>>,
+    /// How each of its endpoints is: only for administrators and on the admin listener.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoints: Option<Vec<EndpointHealth>>,
+}
+
+/// One endpoint of an upstream as the gateway's probes found it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EndpointHealth {
+    /// Its URL in the gateway's configuration.
+    pub url: String,
     /// How it is.
     pub status: Status,
     /// How long the last probe took; `null` when not yet known.
@@ -63,10 +88,7 @@ pub struct ServiceHealth {
     pub last_checked_at: Option<Timestamp>,
     /// Since when it has this status; `null` when not yet known.
     pub since: Option<Timestamp>,
-    /// Why the last probe failed: only for administrators and on the admin listener.
+    /// Why the last probe failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// Its endpoints: only for administrators and on the admin listener.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub instances: Option<Vec<String>>,
 }
