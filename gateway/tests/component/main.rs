@@ -3,6 +3,7 @@
 
 mod auth;
 mod bodies;
+mod endpoints;
 mod forwarding;
 mod frames;
 mod framing;

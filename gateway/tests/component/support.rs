@@ -14,6 +14,7 @@ use gateway::Config;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 /// Nothing in a test takes this long unless it is broken.
@@ -283,6 +284,7 @@ pub(crate) struct Upstream {
     pub address: SocketAddr,
     seen: Arc<Mutex<Vec<Saw>>>,
     connections: Arc<AtomicUsize>,
+    listening: JoinHandle<()>,
 }
 
 /// One connection of a gateway to an upstream.
@@ -300,14 +302,22 @@ impl Upstream {
         F: Fn(Peer) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::listening(TcpListener::bind("127.0.0.1:0").await.unwrap(), script)
+    }
+
+    /// As [`Upstream::start`], where somebody listens already.
+    pub(crate) fn listening<F, Fut>(listener: TcpListener, script: F) -> Self
+    where
+        F: Fn(Peer) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
         let address = listener.local_addr().unwrap();
         let seen = Arc::<Mutex<Vec<Saw>>>::default();
         let connections = Arc::new(AtomicUsize::new(0));
         let (all, count) = (seen.clone(), connections.clone());
         let tasks = tokio_util::task::TaskTracker::new();
         let inner = tasks.clone();
-        tasks.spawn(async move {
+        let listening = tasks.spawn(async move {
             let script = Arc::new(script);
             while let Ok((stream, _)) = listener.accept().await {
                 let (script, all, count) = (script.clone(), all.clone(), count.clone());
@@ -321,7 +331,7 @@ impl Upstream {
                 });
             }
         });
-        Self { address, seen, connections }
+        Self { address, seen, connections, listening }
     }
 
     /// An upstream that answers every request with `answer`.
@@ -354,6 +364,12 @@ impl Upstream {
         let saw = self.saw();
         assert_eq!(saw.len(), 1, "{saw:?}");
         saw.into_iter().next().unwrap()
+    }
+
+    /// Takes no more connections; those that are there go on.
+    pub(crate) async fn close(&mut self) {
+        self.listening.abort();
+        assert!((&mut self.listening).await.unwrap_err().is_cancelled());
     }
 
     pub(crate) fn connections(&self) -> usize {
