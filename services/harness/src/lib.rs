@@ -9,11 +9,13 @@
 //! Engine::Postgres.fresh()     a database of its own on a server that the whole run shares
 //! postgres::Server::start()    a server of its own, which a test may stop and start again
 //! nats::Server::start()        likewise
+//! schema::assert_alike(..)     whether both engines made the same of a schema
 //! ```
 
 pub mod nats;
 pub mod postgres;
 mod programs;
+pub mod schema;
 mod watched;
 
 use std::io;
