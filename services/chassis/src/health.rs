@@ -10,7 +10,7 @@ use contract::health::{SpokeHealth, Status};
 use http::StatusCode;
 use tokio::time::timeout;
 
-use crate::database::Sqlite;
+use crate::database::Database;
 use crate::{Clock, Stop};
 
 /// How long the database may take to say that it is there.
@@ -22,7 +22,7 @@ pub struct Health {
     name: &'static str,
     version: &'static str,
     clock: Clock,
-    database: Option<Sqlite>,
+    database: Option<Database>,
     stop: Stop,
 }
 
@@ -35,7 +35,7 @@ impl Health {
 
     /// Counts `database` in.
     #[must_use]
-    pub fn with_database(mut self, database: Sqlite) -> Self {
+    pub fn with_database(mut self, database: Database) -> Self {
         self.database = Some(database);
         self
     }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Faults;
-use crate::database::Sqlite;
+use crate::database::Database;
 
 /// How long a cancelled task may take to notice.
 const CANCEL_WINDOW: Duration = Duration::from_millis(500);
@@ -111,7 +111,7 @@ pub struct Running {
     /// What to tell whoever started it, in order: a label and a text.
     pub lines: Vec<(String, String)>,
     parts: Vec<Stop>,
-    databases: Vec<Sqlite>,
+    databases: Vec<Database>,
 }
 
 impl Running {
@@ -122,9 +122,9 @@ impl Running {
         Self { address, lines, parts: vec![stop], databases: Vec::new() }
     }
 
-    /// Closes `database` when everything has stopped, so that its file is whole by itself.
+    /// Closes `database` when everything has stopped, so that a file is whole by itself.
     #[must_use]
-    pub fn keeping(mut self, database: Sqlite) -> Self {
+    pub fn keeping(mut self, database: Database) -> Self {
         self.databases.push(database);
         self
     }
@@ -223,10 +223,18 @@ pub enum StartError {
         /// What the engine said.
         source: sqlx::Error,
     },
+    /// The database's server cannot be used.
+    #[error("cannot use PostgreSQL at {place}: {source}")]
+    Server {
+        /// Its host and port.
+        place: String,
+        /// What it or the network said.
+        source: sqlx::Error,
+    },
     /// The database is of another version.
     #[error("cannot bring the database {} to this version: {source}", path.display())]
     Migrate {
-        /// Its file.
+        /// Its file, or its schema and server.
         path: PathBuf,
         /// What went wrong.
         source: sqlx::migrate::MigrateError,

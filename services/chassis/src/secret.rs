@@ -1,8 +1,11 @@
 //! Values that must not be printed.
 
 use std::fmt;
+use std::path::Path;
 
 use serde::{Deserialize, Deserializer};
+
+use crate::StartError;
 
 /// Holds a secret; shows `***` to every formatter.
 #[derive(Clone, PartialEq, Eq)]
@@ -17,6 +20,15 @@ impl<T> Secret<T> {
     /// The value itself. Whoever calls this answers for where it goes.
     pub const fn expose(&self) -> &T {
         &self.0
+    }
+}
+
+impl Secret<String> {
+    /// The text of a file that holds one secret, without the line end that editors add.
+    pub fn from_file(path: &Path) -> Result<Self, StartError> {
+        let text = std::fs::read_to_string(path);
+        let text = text.map_err(|source| StartError::Path { path: path.to_owned(), source })?;
+        Ok(Self(text.trim().to_owned()))
     }
 }
 

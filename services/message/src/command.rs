@@ -32,6 +32,17 @@ pub(crate) enum Work {
     Leave(RoomId),
 }
 
+impl Work {
+    /// The room that it is about; a room to be made may have no id yet.
+    pub(crate) const fn room(&self) -> Option<&RoomId> {
+        match self {
+            Self::Send(draft) => Some(&draft.room),
+            Self::Create(room) => room.id.as_ref(),
+            Self::Join(room) | Self::Leave(room) => Some(room),
+        }
+    }
+}
+
 /// What became of a change.
 #[derive(Debug)]
 pub(crate) enum Outcome {

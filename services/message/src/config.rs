@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use chassis::config::{Faults, Layers, Settings};
-use chassis::{identity, serve};
+use chassis::{database, identity, serve};
 use serde::Deserialize;
 
 use crate::{bell, writer};
@@ -14,8 +14,10 @@ use crate::{bell, writer};
 pub struct Config {
     /// Where to listen.
     pub listen: SocketAddr,
-    /// The database, seen from the data folder.
-    pub database: PathBuf,
+    /// Which engine keeps everything.
+    pub database: database::Config,
+    /// The database's file where that is SQLite, seen from the data folder.
+    pub file: PathBuf,
     /// Limits of the listener.
     pub server: serve::Config,
     /// How commands are gathered.
@@ -45,9 +47,10 @@ impl Settings for Config {
         let mut faults = Faults::default();
         let section = faults.take(layers.section::<Section>("message"));
         let identity = faults.take(layers.section::<identity::Config>("identity"));
-        let (section, identity) = faults.or(section.zip(identity))?;
-        let Section { listen, database, server, writer, bell, rings } = section;
-        Ok(Self { listen, database, server, writer, bell, rings, identity })
+        let database = faults.take(database::Config::read(layers));
+        let ((section, identity), database) = faults.or(section.zip(identity).zip(database))?;
+        let Section { listen, database: file, server, writer, bell, rings } = section;
+        Ok(Self { listen, database, file, server, writer, bell, rings, identity })
     }
 }
 

@@ -1,19 +1,21 @@
 //! What the tests of this crate begin with: people, drafts, and a store in a folder of its own.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
-use chassis::database::Sqlite;
+use chassis::config::Layers;
+use chassis::database::{self, Database, Text, query};
 use chassis::{Bus, Clock, Random, Stop};
 use contract::room::Room;
 use contract::{ClientId, RoomId, Timestamp, UserId};
-use sqlx::Row;
+use harness::Engine;
+use sqlx::{ConnectOptions as _, Row as _};
 use uuid::Uuid;
 
 use crate::bell::Bell;
 use crate::command::{Author, Draft, NewRoom};
-use crate::store::{STEPS, Store};
+use crate::store::{SCHEMA, Store};
 use crate::text::{Content, MessageType};
 use crate::writer::{Config, Writer};
 
@@ -21,8 +23,8 @@ use crate::writer::{Config, Writer};
 pub(crate) struct Bench {
     /// What time it is for the writer.
     pub(crate) hands: Arc<AtomicI64>,
-    pub(crate) folder: tempfile::TempDir,
-    pub(crate) sqlite: Sqlite,
+    home: Arc<Home>,
+    pub(crate) database: Database,
     pub(crate) store: Store,
     pub(crate) bus: Bus,
     pub(crate) writer: Writer,
@@ -37,42 +39,119 @@ pub(crate) fn settings(queue: usize) -> Config {
     }
 }
 
-pub(crate) fn database(folder: &Path) -> PathBuf {
-    folder.join("message.db")
+/// Where a store is kept, and can be opened again.
+pub(crate) struct Home {
+    folder: tempfile::TempDir,
+    server: Option<harness::postgres::Database>,
 }
 
-pub(crate) async fn bench() -> Bench {
-    bench_with(settings(10_000)).await
+impl Home {
+    pub(crate) fn of(engine: Engine) -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), server: engine.fresh() }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) async fn open(&self) -> Database {
+        let mut layers = Layers::defaults();
+        let url = self.server.as_ref().map(harness::postgres::Database::url);
+        layers.put("database.url", url.unwrap_or_default());
+        let config = database::Config::read(&layers).unwrap();
+        Database::open(&config, &self.folder().join("message.db"), &SCHEMA).await.unwrap()
+    }
 }
 
-pub(crate) async fn bench_with(config: Config) -> Bench {
-    let folder = tempfile::tempdir().unwrap();
-    let sqlite = Sqlite::open(&database(folder.path()), STEPS).await.unwrap();
-    let store = Store::over(sqlite.clone(), &Random::System).await.unwrap();
-    let (bus, stop) = (Bus::local(100_000), Stop::new());
-    let (clock, hands) = Clock::fixed(Timestamp(1_800_000_000_000));
-    let sources = (clock, Random::System);
-    let writer = Writer::start(store.clone(), Bell::Bus(bus.clone()), sources, &config, &stop);
-    Bench { hands, folder, sqlite, store, bus, writer, stop }
+/// What time it is for a writer, until its hands are moved.
+pub(crate) const NOW: Timestamp = Timestamp(1_800_000_000_000);
+
+pub(crate) async fn bench_on(engine: Engine) -> Bench {
+    bench_with(engine, settings(10_000)).await
+}
+
+pub(crate) async fn bench_with(engine: Engine, config: Config) -> Bench {
+    Bench::at(Arc::new(Home::of(engine)), config).await
 }
 
 impl Bench {
+    /// Another replica on the same database.
+    pub(crate) async fn replica(&self) -> Self {
+        Self::at(self.home.clone(), settings(10_000)).await
+    }
+
+    /// The same after everything was closed.
+    pub(crate) async fn again(self) -> Self {
+        self.database.close().await;
+        self.replica().await
+    }
+
+    /// Runs statements of somebody else on the database, one by one.
+    pub(crate) async fn meddle(&self, statements: &[Text]) {
+        for &statement in statements {
+            self.database.execute(query(statement)).await.unwrap();
+        }
+    }
+
+    async fn at(home: Arc<Home>, config: Config) -> Self {
+        let database = home.open().await;
+        let store = Store::over(database.clone(), &Random::System).await.unwrap();
+        let (bus, stop) = (Bus::local(100_000), Stop::new());
+        let (clock, hands) = Clock::fixed(NOW);
+        let bell = Bell::Bus(bus.clone());
+        let writer = Writer::start(&store, &bell, (clock, Random::System), &config, &stop);
+        Self { hands, home, database, store, bus, writer, stop }
+    }
+
     /// A public room of `creator`.
     pub(crate) async fn room(&self, creator: &Author, id: &str) -> Room {
         self.writer.create(creator.clone(), new_room(id)).await.unwrap()
     }
 }
 
-/// Fails when the statement reads a whole table of ours.
-pub(crate) async fn assert_searches(statement: &str) {
-    let bench = bench().await;
+/// Fails when the statement reads a whole table of ours, on either engine.
+pub(crate) async fn assert_searches(statement: Text) {
+    assert_sqlite_searches(statement.sqlite).await;
+    assert_postgres_searches(statement.postgres).await;
+}
+
+async fn assert_sqlite_searches(statement: &'static str) {
+    let home = Home::of(Engine::Sqlite);
+    home.open().await.close().await;
+    let file = home.folder().join("message.db");
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
+    let mut connection = options.connect().await.unwrap();
     let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
-    let plan = sqlx::query(explain).fetch_all(&bench.sqlite.writer).await.unwrap();
+    let plan = sqlx::query(explain).fetch_all(&mut connection).await.unwrap();
     assert!(!plan.is_empty());
     for step in plan {
         let step: String = step.get("detail");
         let whole = step.starts_with("SCAN") && !step.contains("VIRTUAL TABLE");
         assert!(!whole || step.contains("USING INDEX rooms_by_activity"), "{statement}: {step}");
+    }
+}
+
+/// Where an index serves, no table has to be read when that is forbidden.
+async fn assert_postgres_searches(statement: &'static str) {
+    let home = Home::of(Engine::Postgres);
+    home.open().await.close().await;
+    let url = home.server.as_ref().unwrap().url();
+    let options: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
+    let options = options.options([
+        ("search_path", SCHEMA.name),
+        ("enable_seqscan", "off"),
+        ("plan_cache_mode", "force_generic_plan"),
+    ]);
+    let mut connection = options.connect().await.unwrap();
+    let prepare = sqlx::AssertSqlSafe(format!("PREPARE asked AS {statement}"));
+    sqlx::raw_sql(prepare).execute(&mut connection).await.unwrap();
+    let parameters = (1..).take_while(|n| statement.contains(&format!("${n}"))).count();
+    let nulls = vec!["NULL"; parameters].join(", ");
+    let explain = sqlx::AssertSqlSafe(format!("EXPLAIN EXECUTE asked({nulls})"));
+    let plan = sqlx::raw_sql(explain).fetch_all(&mut connection).await.unwrap();
+    for step in plan {
+        let step: String = step.get(0);
+        assert!(!step.contains("Seq Scan"), "{statement}: {step}");
     }
 }
 

@@ -21,14 +21,18 @@ mod store;
 mod text;
 mod writer;
 
-use chassis::database::Sqlite;
+use std::time::Duration;
+
+use chassis::database::Database;
 use chassis::health::Health;
 use chassis::http_client;
 use chassis::identity::{Identity, ServiceTokens};
 use chassis::peer::Peer;
 use chassis::process::Program;
+use chassis::refuse::chain;
 use chassis::serve::serve;
-use chassis::{Deps, Running, StartError, Stop};
+use chassis::{Clock, Deps, Running, StartError, Stop};
+use tracing::warn;
 
 use crate::api::Api;
 use crate::bell::Bell;
@@ -43,6 +47,9 @@ use crate::writer::Writer;
 /// The name in tokens, keys and configuration.
 const NAME: &str = "message";
 
+/// Between two looks at whether days of the change log have to be made.
+const DAYS_INTERVAL: Duration = Duration::from_hours(1);
+
 /// The service as a process of its own.
 pub const PROGRAM: Program = Program {
     name: NAME,
@@ -54,18 +61,44 @@ pub const PROGRAM: Program = Program {
 /// Opens the database, brings it to this version, and serves.
 pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
     let stop = Stop::new();
-    let sqlite = Sqlite::open(&deps.data.join(&config.database), store::STEPS).await?;
-    let opened = Store::over(sqlite.clone(), &deps.random).await;
-    let store = opened.map_err(|error| StartError::Other(error.into()))?;
+    let file = deps.data.join(&config.file);
+    let database = Database::open(&config.database, &file, &store::SCHEMA).await?;
+    let store = open(database.clone(), &deps).await;
+    let store = store.map_err(|error| StartError::Other(error.into()))?;
     let identity = Identity::open(&config.identity, NAME, &deps)?;
     let bell = bell(&config, &deps, &stop)?;
     let sources = (deps.clock.clone(), deps.random.clone());
-    let writer = Writer::start(store.clone(), bell, sources, &config.writer, &stop);
+    let writer = Writer::start(&store, &bell, sources, &config.writer, &stop);
+    stop.spawn(make_days(store.clone(), deps.clock.clone(), stop.clone()));
     let api = Api { writer, reading: Reading::of(store), identity };
     let health = Health::new("Message Service", PROGRAM.version, deps.clock, stop.clone())
-        .with_database(sqlite);
+        .with_database(database.clone());
     let address = serve(config.listen, &config.server, api::routes(api), health, &stop)?;
-    Ok(Running::new(NAME, address, stop))
+    Ok(Running::new(NAME, address, stop).keeping(database))
+}
+
+async fn open(database: Database, deps: &Deps) -> Result<Store, store::Error> {
+    let store = Store::over(database, &deps.random).await?;
+    store.make_days(deps.clock.now()).await?;
+    Ok(store)
+}
+
+/// Makes the days of the change log long before they come, until the drain.
+async fn make_days(store: Store, clock: Clock, stop: Stop) {
+    let mut ticks = tokio::time::interval(DAYS_INTERVAL);
+    ticks.tick().await;
+    loop {
+        tokio::select! {
+            () = stop.drain_began() => return,
+            _ = ticks.tick() => {}
+        }
+        if let Err(error) = store.make_days(clock.now()).await {
+            warn!(
+                cause = chain(&error),
+                "The days ahead cannot be made; the log goes on outside of them"
+            );
+        }
+    }
 }
 
 fn bell(config: &Config, deps: &Deps, stop: &Stop) -> Result<Bell, StartError> {

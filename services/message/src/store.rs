@@ -3,6 +3,7 @@
 //! ask of the database.
 
 pub(crate) mod batch;
+mod days;
 mod log;
 pub(crate) mod messages;
 pub(crate) mod rooms;
@@ -11,51 +12,74 @@ mod row;
 use std::sync::Arc;
 
 use chassis::Random;
-use chassis::database::{Sqlite, Step};
-use sqlx::SqlitePool;
+use chassis::database::{Database, Schema, Step, Text, is_worth_another_try, query};
+use contract::RoomId;
 
-/// The schema, step by step.
-pub(crate) const STEPS: &[Step] = &[Step {
-    number: 1,
-    name: "conversations",
-    sql: include_str!("../migrations/sqlite/0001_conversations.sql"),
-}];
-
-/// SQLite has one writer, hence one shard.
-const SHARD: i64 = 0;
+/// What this service keeps.
+pub(crate) const SCHEMA: Schema = Schema {
+    name: "hubbub_message",
+    steps: &[Step {
+        number: 1,
+        name: "conversations",
+        sql: Text {
+            sqlite: include_str!("../migrations/sqlite/0001_conversations.sql"),
+            postgres: include_str!("../migrations/postgres/0001_conversations.sql"),
+        },
+    }],
+};
 
 const KEEP_EPOCH: &str =
     "INSERT INTO meta (key, value) VALUES ('epoch', $1) ON CONFLICT (key) DO NOTHING";
 const EPOCH: &str = "SELECT value FROM meta WHERE key = 'epoch'";
+const SHARDS: &str = "SELECT shard FROM shards ORDER BY shard";
+
+/// A sequence of commits, written by one writer at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shard(i64);
 
 /// An open database. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
-    sqlite: Sqlite,
+    database: Database,
     epoch: Arc<str>,
+    shards: Arc<[Shard]>,
 }
 
 impl Store {
     /// The conversations of an open database, which gets its epoch here when it is new.
-    pub(crate) async fn over(sqlite: Sqlite, random: &Random) -> Result<Self, Error> {
+    pub(crate) async fn over(database: Database, random: &Random) -> Result<Self, Error> {
         let made = format!("{:08x}", u32::from_be_bytes(random.bytes()));
-        sqlx::query(KEEP_EPOCH).bind(made).execute(&sqlite.writer).await?;
-        let epoch: String = sqlx::query_scalar(EPOCH).fetch_one(&sqlite.writer).await?;
-        Ok(Self { sqlite, epoch: epoch.into() })
-    }
-
-    /// Closes every connection, after what they are doing.
-    pub(crate) async fn close(&self) {
-        self.sqlite.close().await;
+        database.execute(query(KEEP_EPOCH).bind(made)).await?;
+        let kept = database.fetch_optional(query(EPOCH)).await?;
+        let epoch: String = kept.ok_or(Error::Corrupt("value"))?.get("value")?;
+        let found = database.fetch_all(query(SHARDS)).await?;
+        let shards: Result<Vec<_>, _> =
+            found.iter().map(|row| row.get("shard").map(Shard)).collect();
+        let shards: Arc<[Shard]> = shards?.into();
+        if shards.is_empty() {
+            return Err(Error::Corrupt("shard"));
+        }
+        Ok(Self { database, epoch: epoch.into(), shards })
     }
 
     pub(crate) fn epoch(&self) -> &str {
         &self.epoch
     }
 
-    fn reader(&self) -> &SqlitePool {
-        &self.sqlite.reader
+    /// The sequences that rooms are spread over.
+    pub(crate) fn shards(&self) -> &[Shard] {
+        &self.shards
     }
+}
+
+/// Which of `count` shards a room belongs to: the same in every replica, whatever its version (FNV-1a
+/// of the id).
+pub(crate) fn place(room: &RoomId, count: usize) -> usize {
+    const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0100_0000_01b3;
+    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(PRIME);
+    let hash = room.as_str().bytes().fold(BASIS, step);
+    usize::try_from(hash % (count.max(1) as u64)).unwrap_or_default()
 }
 
 /// Why the store did not do as it was told.
@@ -76,6 +100,19 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    /// Whether another writer got in between, so that the same batch may well be stored when it looks
+    /// again.
+    pub(crate) fn is_a_race(&self) -> bool {
+        match self {
+            Self::Raced => true,
+            Self::Database(error) => {
+                let unique = error.as_database_error().is_some_and(|e| e.is_unique_violation());
+                unique || is_worth_another_try(error)
+            }
+            Self::Corrupt(_) | Self::Encoding(_) => false,
+        }
+    }
+
     /// Whether a single command may be at fault while the database is well, so that those beside it
     /// deserve another try.
     pub(crate) fn may_be_one_commands_fault(&self) -> bool {

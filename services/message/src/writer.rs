@@ -1,10 +1,11 @@
 //! Takes what waits into one transaction: an acknowledgement says that its commit is on the disk.
 //!
-//! There is one writer. It takes commands in the order in which they came, at most a batch of them,
-//! judges each (a refused one harms no other), writes them all, commits, answers, and then rings,
+//! Every shard has one writer, and a room is always in the same shard. A writer takes commands in the
+//! order in which they came, at most a batch of them, judges each (a refused one harms no other), writes them all, commits, answers, and then rings,
 //! in order. When the commit fails nobody is acknowledged and nothing rings. While it commits, the
 //! next batch gathers by itself; it never waits for company longer than `linger`, and only when
-//! the batch before had company too.
+//! the batch before had company too. Writers of other replicas take turns with it in the database; a
+//! batch that another one got in front of is judged anew.
 
 pub(crate) mod known;
 pub(crate) mod plan;
@@ -13,6 +14,7 @@ use std::collections::HashSet;
 use std::hash::Hash;
 use std::mem;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chassis::refuse::chain;
@@ -28,7 +30,7 @@ use crate::bell::Bell;
 use crate::command::{Author, Draft, NewRoom, Outcome, Sent, Work};
 use crate::error::Error;
 use crate::store::batch::Names;
-use crate::store::{self, Store};
+use crate::store::{self, Shard, Store};
 use crate::writer::plan::{Entry, Plan};
 
 /// How the writer gathers.
@@ -44,10 +46,16 @@ pub struct Config {
     pub linger: Duration,
 }
 
-/// Where commands are handed in. The writer ends when the last of these is gone.
+/// How often a batch is judged anew that another replica's writer got in front of.
+const TRIES_MAX: u32 = 4;
+
+/// Where commands are handed in. The writers end when the last of these is gone.
 #[derive(Debug, Clone)]
 pub(crate) struct Writer {
-    queue: mpsc::Sender<Command>,
+    /// One for each shard.
+    queues: Arc<[mpsc::Sender<Command>]>,
+    clock: Clock,
+    random: Random,
 }
 
 /// A command that waits for its answer. Whoever drops it does not take it back.
@@ -62,37 +70,48 @@ struct Command {
 }
 
 impl Writer {
-    /// Starts the writer of `store`.
+    /// Starts the writers of `store`.
     pub(crate) fn start(
-        store: Store,
-        bell: Bell,
-        sources: (Clock, Random),
+        store: &Store,
+        bell: &Bell,
+        (clock, random): (Clock, Random),
         config: &Config,
         stop: &Stop,
     ) -> Self {
-        let (queue, commands) = mpsc::channel(config.queue_commands_max.get());
-        let (clock, random) = sources;
-        let batch_max = config.batch_commands_max.get();
-        let latest = Timestamp(0);
-        let linger = config.linger;
-        let state = State::Working;
-        let task = Task { store, bell, clock, random, batch_max, linger, latest, state };
-        let cut = stop.clone();
-        stop.spawn(async move {
-            tokio::select! {
-                () = task.run(commands) => {}
-                // A batch that is under way is rolled back, and nobody was told otherwise.
-                () = cut.cancelled() => {}
-            }
-        });
-        Self { queue }
+        let start = |&shard: &Shard| {
+            let (queue, commands) = mpsc::channel(config.queue_commands_max.get());
+            let task = Task {
+                store: store.clone(),
+                shard,
+                bell: bell.clone(),
+                clock: clock.clone(),
+                random: random.clone(),
+                batch_max: config.batch_commands_max.get(),
+                linger: config.linger,
+                latest: Timestamp(0),
+                state: State::Working,
+            };
+            let cut = stop.clone();
+            stop.spawn(async move {
+                tokio::select! {
+                    () = task.run(commands) => {}
+                    // A batch that is under way is rolled back, and nobody was told otherwise.
+                    () = cut.cancelled() => {}
+                }
+            });
+            queue
+        };
+        let queues = store.shards().iter().map(start).collect();
+        Self { queues, clock, random }
     }
 
     pub(crate) async fn send(&self, author: Author, draft: Draft) -> Result<Sent, Error> {
         self.submit(author, draft)?.sent().await
     }
 
-    pub(crate) async fn create(&self, author: Author, room: NewRoom) -> Result<Room, Error> {
+    pub(crate) async fn create(&self, author: Author, mut room: NewRoom) -> Result<Room, Error> {
+        // The id says which shard the room will be in.
+        room.id.get_or_insert_with(|| self.random.uuid_v7(self.clock.now()).into());
         self.hand_in(author, Work::Create(room))?.room().await
     }
 
@@ -111,7 +130,9 @@ impl Writer {
 
     fn hand_in(&self, author: Author, work: Work) -> Result<Pending, Error> {
         let (answer, pending) = oneshot::channel();
-        match self.queue.try_send(Command { author, work, answer }) {
+        let shard = work.room().map_or(0, |room| store::place(room, self.queues.len()));
+        let queue = self.queues.get(shard).ok_or(Error::NotStored)?;
+        match queue.try_send(Command { author, work, answer }) {
             Ok(()) => Ok(Pending(pending)),
             Err(mpsc::error::TrySendError::Full(_)) => Err(Error::QueueFull),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(Error::NotStored),
@@ -139,6 +160,7 @@ impl Pending {
 
 struct Task {
     store: Store,
+    shard: Shard,
     bell: Bell,
     clock: Clock,
     random: Random,
@@ -168,7 +190,6 @@ impl Task {
             company = batch.len();
             self.settle(mem::take(&mut batch)).await;
         }
-        self.store.close().await;
     }
 
     /// Waits a moment for those whom the last batch answered and who are likely to come again.
@@ -191,7 +212,7 @@ impl Task {
     /// Stores a batch and answers everybody in it. When a single command may be at fault, they are
     /// tried again one by one, so that only that one is refused.
     async fn settle(&mut self, batch: Vec<Command>) {
-        match self.store_batch(&batch).await {
+        match self.store_or_race(&batch).await {
             Ok(committed) => self.publish(batch, committed),
             Err(error) if error.may_be_one_commands_fault() && batch.len() > 1 => {
                 warn!(cause = chain(&error), "A batch failed and is stored one by one");
@@ -205,15 +226,26 @@ impl Task {
 
     async fn settle_one(&mut self, command: Command) {
         let one = vec![command];
-        match self.store_batch(&one).await {
+        match self.store_or_race(&one).await {
             Ok(committed) => self.publish(one, committed),
             Err(error) => self.refuse(one, &error),
         }
     }
 
+    /// Stores a batch, and again when another replica's writer was faster.
+    async fn store_or_race(&mut self, batch: &[Command]) -> Result<Committed, store::Error> {
+        let mut tries = 1;
+        loop {
+            match self.store_batch(batch).await {
+                Err(error) if tries < TRIES_MAX && error.is_a_race() => tries += 1,
+                done => return done,
+            }
+        }
+    }
+
     async fn store_batch(&mut self, batch: &[Command]) -> Result<Committed, store::Error> {
         self.latest = self.latest.max(self.clock.now());
-        let mut transaction = self.store.begin().await?;
+        let mut transaction = self.store.begin(self.shard).await?;
         let known = transaction.look_up(&names(batch)).await?;
         let mut plan = Plan::new(known, self.latest, &self.random);
         let answers =

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chassis::config::{Faults, Layers, Settings};
 use chassis::secret::Secret;
-use chassis::{identity, serve};
+use chassis::{database, identity, serve};
 use serde::Deserialize;
 
 use crate::address::Proxies;
@@ -21,6 +21,7 @@ const SETUP_CODE_LENGTH_MIN: usize = 6;
 pub struct Config {
     pub(crate) section: Section,
     pub(crate) identity: identity::Config,
+    pub(crate) database: database::Config,
 }
 
 /// `[user]`.
@@ -28,8 +29,9 @@ pub struct Config {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Section {
     pub(crate) listen: SocketAddr,
-    /// Seen from the data folder.
-    pub(crate) database: PathBuf,
+    /// For SQLite; seen from the data folder.
+    #[serde(rename = "database")]
+    pub(crate) database_file: PathBuf,
     setup_code: Secret<String>,
     #[serde(with = "chassis::config::span")]
     pub(crate) access_token_life: Duration,
@@ -72,11 +74,12 @@ impl Settings for Config {
         let mut faults = Faults::default();
         let section = faults.take(layers.section::<Section>("user"));
         let identity = faults.take(layers.section("identity"));
+        let database = faults.take(database::Config::read(layers));
         if let Some(section) = &section {
             check(section, &mut faults);
         }
-        let both = section.zip(identity);
-        faults.or(both.map(|(section, identity)| Self { section, identity }))
+        let all = section.zip(identity).zip(database);
+        faults.or(all.map(|((section, identity), database)| Self { section, identity, database }))
     }
 }
 

@@ -43,6 +43,10 @@ impl Wanted {
         if part.chars().count() > PART_MAX {
             faults.add("q", "must be at most 80 characters");
         }
+        // No text can have it, and PostgreSQL would not even compare it.
+        if part.contains('\0') {
+            faults.add("q", "must not contain the character NUL");
+        }
         let limit = self.limit.unwrap_or(LIMIT_DEFAULT);
         if limit == 0 {
             faults.add("limit", "must be 1 to 200");
@@ -115,6 +119,8 @@ mod tests {
         assert_eq!(faulty_field(&nothing), "limit");
         let long = Wanted { part: Some("x".repeat(81)), ..Wanted::default() };
         assert_eq!(faulty_field(&long), "q");
+        let nul = Wanted { part: Some("a\0b".to_owned()), ..Wanted::default() };
+        assert_eq!(faulty_field(&nul), "q");
     }
 
     #[test]

@@ -27,7 +27,7 @@ mod users;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chassis::database::{Sqlite, Step};
+use chassis::database::{Database, Schema, Step, Text};
 use chassis::health::Health;
 use chassis::identity::Identity;
 use chassis::process::Program;
@@ -52,19 +52,26 @@ pub const PROGRAM: Program = Program {
     listen_key: "user.listen",
 };
 
-/// The schema.
-const STEPS: &[Step] = &[Step {
-    number: 1,
-    name: "accounts and sessions",
-    sql: include_str!("../migrations/sqlite/0001_accounts_and_sessions.sql"),
-}];
+/// What is kept. A step is never changed once shipped.
+const SCHEMA: Schema = Schema {
+    name: "hubbub_user",
+    steps: &[Step {
+        number: 1,
+        name: "accounts and sessions",
+        sql: Text {
+            sqlite: include_str!("../migrations/sqlite/0001_accounts_and_sessions.sql"),
+            postgres: include_str!("../migrations/postgres/0001_accounts_and_sessions.sql"),
+        },
+    }],
+};
 /// Most rows that one statement of the sweep deletes, so that nobody waits long behind it.
 const SWEEP_ROWS_MAX: u32 = 1_000;
 
 /// Starts the service: opens what it needs, binds, serves.
 pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
     let stop = Stop::new();
-    let database = Sqlite::open(&deps.data.join(&config.section.database), STEPS).await?;
+    let file = deps.data.join(&config.section.database_file);
+    let database = Database::open(&config.database, &file, &SCHEMA).await?;
     let store = Store::new(database.clone());
     let issuer = Issuer::open(&config, &deps)?;
     let identity = Identity::with_keys(&config.identity, "user", &deps, issuer.key_source()?);

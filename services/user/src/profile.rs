@@ -33,12 +33,12 @@ impl<T: FromStr<Err = Broken>> Change<T> {
     }
 }
 
-impl<T> Change<T> {
-    fn apply(self, field: &mut Option<T>) {
+impl<T: Clone> Change<T> {
+    fn apply(&self, field: &mut Option<T>) {
         match self {
             Self::Keep => {}
             Self::Clear => *field = None,
-            Self::Set(value) => *field = Some(value),
+            Self::Set(value) => *field = Some(value.clone()),
         }
     }
 }
@@ -76,7 +76,7 @@ impl Changes {
     }
 
     /// A changed address or number has to be confirmed again.
-    fn apply(self, account: &mut Account) {
+    fn apply(&self, account: &mut Account) {
         let address_before = account.email.as_ref().map(Email::key);
         let number_before = account.phone.clone();
         self.display_name.apply(&mut account.about.display_name);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chassis::{Clock, Random};
-use contract::{SessionId, Timestamp, UserId};
+use contract::{SessionId, Timestamp};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use tracing::warn;
@@ -41,7 +41,6 @@ pub(crate) struct Lives {
 #[derive(Debug)]
 pub(crate) struct Family {
     pub(crate) id: SessionId,
-    pub(crate) account: UserId,
     pub(crate) created_at: Timestamp,
     pub(crate) expires_at: Timestamp,
     pub(crate) ended: bool,

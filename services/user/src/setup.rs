@@ -12,7 +12,7 @@ use subtle::ConstantTimeEq as _;
 use crate::error::Error;
 use crate::register::Draft;
 use crate::session::Granted;
-use crate::store::setup::Setup;
+use crate::store::setup::{Offer, Setup};
 use crate::store::{self, Store};
 use crate::users::Users;
 
@@ -26,7 +26,7 @@ const GROUPS: usize = 4;
 const GROUP_LENGTH: usize = 5;
 
 /// Puts the code in force: the `configured` one, else one drawn at the first start, which is
-/// returned to be told once.
+/// returned to be told once, by one replica alone.
 pub(crate) async fn offer(
     store: &Store,
     configured: Option<&str>,
@@ -36,12 +36,11 @@ pub(crate) async fn offer(
         store.offer_setup(&digest(code)).await?;
         return Ok(None);
     }
-    if store.find_setup().await?.is_some() {
-        return Ok(None);
-    }
     let code = draw(random);
-    store.offer_setup(&digest(&code)).await?;
-    Ok(Some(code))
+    Ok(match store.offer_first_setup(&digest(&code)).await? {
+        Offer::Ours => Some(code),
+        Offer::Earlier => None,
+    })
 }
 
 fn draw(random: &Random) -> String {

@@ -4,11 +4,14 @@ use toml::{Table, Value};
 
 /// Words in the last part of a key that holds a secret.
 const SECRET_WORDS: [&str; 3] = ["secret", "password", "setup_code"];
+/// Keys of URLs with a password in them.
+const SECRET_URLS: [&str; 2] = ["database.url", "bus.url"];
 
-/// Whether what stands at `key` must not be shown.
+/// Whether what stands at `key` must not be shown. Where the secret is, may be.
 pub(super) fn is_secret(key: &str) -> bool {
     let last = key.rsplit('.').next().unwrap_or(key);
-    SECRET_WORDS.iter().any(|word| last.contains(word))
+    let is_named = SECRET_WORDS.iter().any(|word| last.contains(word)) && !last.ends_with("_file");
+    is_named || SECRET_URLS.contains(&key)
 }
 
 /// The key of `key` in the table at `path`.
@@ -64,12 +67,17 @@ pub(super) fn remove(value: &mut Value, path: &str) -> bool {
 
 /// Makes every secret unreadable.
 pub(super) fn mask(table: &mut Table) {
+    mask_at("", table);
+}
+
+fn mask_at(path: &str, table: &mut Table) {
     for (key, value) in table.iter_mut() {
+        let key = join(path, key);
         match value {
-            Value::Table(inner) => mask(inner),
+            Value::Table(inner) => mask_at(&key, inner),
             Value::String(text) if text.is_empty() => {}
             // A secret of digits alone is read as a number.
-            _ if is_secret(key) => *value = "***".into(),
+            _ if is_secret(&key) => *value = "***".into(),
             _ => {}
         }
     }

@@ -2,73 +2,152 @@
 //! whatever they change is written with one statement for each table. Lists travel as one JSON
 //! parameter.
 
-use chassis::database::Write;
+use chassis::database::{Isolation, Row, Text, Transaction, query};
 use contract::message::Message;
 use contract::{ClientId, MessageId, RoomId, UserId};
 use serde::Serialize;
-use sqlx::sqlite::{SqliteQueryResult, SqliteRow};
 
 use crate::store::row::{self, message_columns, room_columns, signed};
-use crate::store::{Error, SHARD, Store};
+use crate::store::{Error, Shard, Store};
 use crate::writer::known::{Known, KnownRoom, Origin};
 use crate::writer::plan::{Changes, Entry};
 
-const KNOWN_ROOMS: &str = concat!(
-    "SELECT ",
-    room_columns!(),
-    ", r.message_count, r.last_message_seq, r.active_at \
-     FROM json_each($1) AS k CROSS JOIN rooms AS r WHERE r.id = k.value"
-);
-const KNOWN_MEMBERS: &str = "\
-    SELECT m.room_id, m.user_id, m.username, m.role, m.joined_at \
-    FROM json_each($1) AS k CROSS JOIN members AS m \
-    WHERE m.room_id = k.value ->> 0 AND m.user_id = unhex(k.value ->> 1, '-')";
-const KNOWN_SENT: &str = concat!(
-    "SELECT ",
-    message_columns!(),
-    " FROM json_each($1) AS k CROSS JOIN messages AS m \
-     WHERE m.user_id = unhex(k.value ->> 0, '-') AND m.client_id = unhex(k.value ->> 1, '-')"
-);
-const KNOWN_PARENTS: &str = "\
-    SELECT m.id, m.room_id FROM json_each($1) AS k CROSS JOIN messages AS m \
-    WHERE m.id = unhex(k.value, '-')";
+/// The first statement of every batch: on PostgreSQL another replica's writer waits here, and then
+/// sees what this one left. SQLite lets nobody else write anyway.
+const LOCK_SHARD: Text = Text {
+    sqlite: "SELECT head FROM shards WHERE shard = $1",
+    postgres: "SELECT head FROM shards WHERE shard = $1 FOR UPDATE",
+};
+const KNOWN_ROOMS: Text = Text {
+    sqlite: concat!(
+        "SELECT ",
+        room_columns!(),
+        ", r.message_count, r.last_message_seq, r.active_at \
+         FROM json_each($1) AS k CROSS JOIN rooms AS r WHERE r.id = k.value"
+    ),
+    postgres: concat!(
+        "SELECT ",
+        room_columns!(),
+        ", r.message_count, r.last_message_seq, r.active_at \
+         FROM rooms AS r WHERE r.id = ANY(ARRAY(SELECT jsonb_array_elements_text($1::jsonb)))"
+    ),
+};
+const KNOWN_MEMBERS: Text = Text {
+    sqlite: "\
+        SELECT m.room_id, m.user_id, m.username, m.role, m.joined_at \
+        FROM json_each($1) AS k CROSS JOIN members AS m \
+        WHERE m.room_id = k.value ->> 0 AND m.user_id = unhex(k.value ->> 1, '-')",
+    postgres: "\
+        SELECT m.room_id, m.user_id, m.username, m.role, m.joined_at \
+        FROM jsonb_array_elements($1::jsonb) AS k (value) JOIN members AS m \
+        ON m.room_id = k.value ->> 0 AND m.user_id = (k.value ->> 1)::uuid",
+};
+const KNOWN_SENT: Text = Text {
+    sqlite: concat!(
+        "SELECT ",
+        message_columns!(),
+        " FROM json_each($1) AS k CROSS JOIN messages AS m \
+         WHERE m.user_id = unhex(k.value ->> 0, '-') AND m.client_id = unhex(k.value ->> 1, '-')"
+    ),
+    postgres: concat!(
+        "SELECT ",
+        message_columns!(),
+        " FROM jsonb_array_elements($1::jsonb) AS k (value) JOIN messages AS m \
+         ON m.user_id = (k.value ->> 0)::uuid AND m.client_id = (k.value ->> 1)::uuid"
+    ),
+};
+const KNOWN_PARENTS: Text = Text {
+    sqlite: "\
+        SELECT m.id, m.room_id FROM json_each($1) AS k CROSS JOIN messages AS m \
+        WHERE m.id = unhex(k.value, '-')",
+    postgres: "\
+        SELECT m.id, m.room_id FROM messages AS m \
+        WHERE m.id = ANY(ARRAY(SELECT jsonb_array_elements_text($1::jsonb)::uuid))",
+};
 
-const MAKE_ROOMS: &str = "\
-    INSERT INTO rooms (id, name, search, description, kind, creator_id, is_private, created_at, \
-        head_seq, message_count, member_count, last_message_seq, active_at) \
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, \
-        unhex(value ->> 5, '-'), value ->> 6, value ->> 7, value ->> 8, value ->> 9, \
-        value ->> 10, value ->> 11, value ->> 12 \
-    FROM json_each($1)";
+const MAKE_ROOMS: Text = Text {
+    sqlite: "\
+        INSERT INTO rooms (id, name, search, description, kind, creator_id, is_private, created_at, \
+            head_seq, message_count, member_count, last_message_seq, active_at) \
+        SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, \
+            unhex(value ->> 5, '-'), value ->> 6, value ->> 7, value ->> 8, value ->> 9, \
+            value ->> 10, value ->> 11, value ->> 12 \
+        FROM json_each($1)",
+    postgres: "\
+        INSERT INTO rooms (id, name, search, description, kind, creator_id, is_private, created_at, \
+            head_seq, message_count, member_count, last_message_seq, active_at) \
+        SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, \
+            (value ->> 5)::uuid, (value ->> 6)::boolean, (value ->> 7)::bigint, \
+            (value ->> 8)::bigint, (value ->> 9)::bigint, (value ->> 10)::bigint, \
+            (value ->> 11)::bigint, (value ->> 12)::bigint \
+        FROM jsonb_array_elements($1::jsonb) AS c (value)",
+};
 /// The old head is asked for, so that a number that moved under us breaks the batch.
-const MOVE_ROOMS: &str = "\
-    UPDATE rooms SET head_seq = c.value ->> 2, message_count = c.value ->> 3, \
-        member_count = c.value ->> 4, last_message_seq = c.value ->> 5, \
-        active_at = c.value ->> 6 \
-    FROM json_each($1) AS c WHERE rooms.id = c.value ->> 0 AND rooms.head_seq = c.value ->> 1";
-const PUT_MEMBERS: &str = "\
-    INSERT INTO members (room_id, user_id, username, role, joined_at) \
-    SELECT value ->> 0, unhex(value ->> 1, '-'), value ->> 2, value ->> 3, value ->> 4 \
-    FROM json_each($1) WHERE true \
-    ON CONFLICT (room_id, user_id) DO UPDATE SET \
-        username = excluded.username, role = excluded.role, joined_at = excluded.joined_at";
-const REMOVE_MEMBERS: &str = "\
-    DELETE FROM members WHERE (room_id, user_id) IN \
-        (SELECT value ->> 0, unhex(value ->> 1, '-') FROM json_each($1))";
-const APPEND_MESSAGES: &str = "\
-    INSERT INTO messages (id, room_id, seq, n, user_id, username, content, message_type, \
-        parent_id, client_id, created_at) \
-    SELECT unhex(value ->> 0, '-'), value ->> 1, value ->> 2, value ->> 3, \
-        unhex(value ->> 4, '-'), value ->> 5, value ->> 6, value ->> 7, \
-        unhex(value ->> 8, '-'), unhex(value ->> 9, '-'), value ->> 10 \
-    FROM json_each($1)";
+const MOVE_ROOMS: Text = Text {
+    sqlite: "\
+        UPDATE rooms SET head_seq = c.value ->> 2, message_count = c.value ->> 3, \
+            member_count = c.value ->> 4, last_message_seq = c.value ->> 5, \
+            active_at = c.value ->> 6 \
+        FROM json_each($1) AS c WHERE rooms.id = c.value ->> 0 AND rooms.head_seq = c.value ->> 1",
+    postgres: "\
+        UPDATE rooms SET head_seq = (c.value ->> 2)::bigint, \
+            message_count = (c.value ->> 3)::bigint, member_count = (c.value ->> 4)::bigint, \
+            last_message_seq = (c.value ->> 5)::bigint, active_at = (c.value ->> 6)::bigint \
+        FROM jsonb_array_elements($1::jsonb) AS c (value) \
+        WHERE rooms.id = c.value ->> 0 AND rooms.head_seq = (c.value ->> 1)::bigint",
+};
+const PUT_MEMBERS: Text = Text {
+    sqlite: "\
+        INSERT INTO members (room_id, user_id, username, role, joined_at) \
+        SELECT value ->> 0, unhex(value ->> 1, '-'), value ->> 2, value ->> 3, value ->> 4 \
+        FROM json_each($1) WHERE true \
+        ON CONFLICT (room_id, user_id) DO UPDATE SET \
+            username = excluded.username, role = excluded.role, joined_at = excluded.joined_at",
+    postgres: "\
+        INSERT INTO members (room_id, user_id, username, role, joined_at) \
+        SELECT value ->> 0, (value ->> 1)::uuid, value ->> 2, value ->> 3, (value ->> 4)::bigint \
+        FROM jsonb_array_elements($1::jsonb) AS c (value) \
+        ON CONFLICT (room_id, user_id) DO UPDATE SET \
+            username = excluded.username, role = excluded.role, joined_at = excluded.joined_at",
+};
+const REMOVE_MEMBERS: Text = Text {
+    sqlite: "\
+        DELETE FROM members WHERE (room_id, user_id) IN \
+            (SELECT value ->> 0, unhex(value ->> 1, '-') FROM json_each($1))",
+    postgres: "\
+        DELETE FROM members USING jsonb_array_elements($1::jsonb) AS c (value) \
+        WHERE room_id = c.value ->> 0 AND user_id = (c.value ->> 1)::uuid",
+};
+const APPEND_MESSAGES: Text = Text {
+    sqlite: "\
+        INSERT INTO messages (id, room_id, seq, n, user_id, username, content, message_type, \
+            parent_id, client_id, created_at) \
+        SELECT unhex(value ->> 0, '-'), value ->> 1, value ->> 2, value ->> 3, \
+            unhex(value ->> 4, '-'), value ->> 5, value ->> 6, value ->> 7, \
+            unhex(value ->> 8, '-'), unhex(value ->> 9, '-'), value ->> 10 \
+        FROM json_each($1)",
+    postgres: "\
+        INSERT INTO messages (id, room_id, seq, n, user_id, username, content, message_type, \
+            parent_id, client_id, created_at) \
+        SELECT (value ->> 0)::uuid, value ->> 1, (value ->> 2)::bigint, (value ->> 3)::bigint, \
+            (value ->> 4)::uuid, value ->> 5, value ->> 6, value ->> 7, (value ->> 8)::uuid, \
+            (value ->> 9)::uuid, (value ->> 10)::bigint \
+        FROM jsonb_array_elements($1::jsonb) AS c (value)",
+};
 const MOVE_SHARD: &str = "UPDATE shards SET head = head + $2 WHERE shard = $1 RETURNING head";
-/// `key` counts the rows of the list from 0.
-const APPEND_LOG: &str = "\
-    INSERT INTO log (shard_seq, shard, room_id, seq, type, ts, message_seq, payload) \
-    SELECT $2 + key, $3, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, \
-        value ->> 5 \
-    FROM json_each($1)";
+/// `$2` is the number before the first row's; rows keep the order of the list.
+const APPEND_LOG: Text = Text {
+    sqlite: "\
+        INSERT INTO log (shard_seq, shard, room_id, seq, type, ts, message_seq, payload) \
+        SELECT $2 + key + 1, $3, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, \
+            value ->> 5 \
+        FROM json_each($1)",
+    postgres: "\
+        INSERT INTO log (shard_seq, shard, room_id, seq, type, ts, message_seq, payload) \
+        SELECT $2 + number, $3, value ->> 0, (value ->> 1)::bigint, value ->> 2, \
+            (value ->> 3)::bigint, (value ->> 4)::bigint, value ->> 5 \
+        FROM jsonb_array_elements($1::jsonb) WITH ORDINALITY AS c (value, number)",
+};
 
 /// What the commands of a batch name, each once.
 #[derive(Debug, Default)]
@@ -81,12 +160,17 @@ pub(crate) struct Names {
 
 /// A batch on its way into the store. Dropped before its end, it leaves no trace.
 #[derive(Debug)]
-pub(crate) struct Batch(Write);
+pub(crate) struct Batch {
+    transaction: Transaction,
+    shard: Shard,
+}
 
 impl Store {
-    /// Begins to write; nobody else writes until the batch is gone.
-    pub(crate) async fn begin(&self) -> Result<Batch, Error> {
-        Ok(Batch(self.sqlite.write().await?))
+    /// Begins to write to `shard`; nobody else writes there until the batch is gone.
+    pub(crate) async fn begin(&self, shard: Shard) -> Result<Batch, Error> {
+        let mut transaction = self.database.begin(Isolation::Locking).await?;
+        transaction.fetch_optional(query(LOCK_SHARD).bind(shard.0)).await?;
+        Ok(Batch { transaction, shard })
     }
 }
 
@@ -135,12 +219,12 @@ impl Batch {
 
     /// Makes it last. When this returns, the disk has it.
     pub(crate) async fn commit(self) -> Result<(), Error> {
-        Ok(self.0.commit().await?)
+        Ok(self.transaction.commit().await?)
     }
 
     /// Gives up a batch that changes nothing.
     pub(crate) async fn give_up(self) -> Result<(), Error> {
-        Ok(self.0.rollback().await?)
+        Ok(self.transaction.rollback().await?)
     }
 
     async fn append_log(&mut self, log: &[Entry]) -> Result<(), Error> {
@@ -148,45 +232,33 @@ impl Batch {
             return Ok(());
         }
         let count = signed(log.len() as u64);
-        let head: i64 =
-            sqlx::query_scalar(MOVE_SHARD).bind(SHARD).bind(count).fetch_one(&mut *self.0).await?;
+        let moved = query(MOVE_SHARD).bind(self.shard.0).bind(count);
+        let moved = self.transaction.fetch_optional(moved).await?.ok_or(Error::Corrupt("shard"))?;
+        let before = moved.get::<i64>("head")? - count;
         let rows = log.iter().map(|entry| {
             let payload = entry.message_seq.is_none().then(|| entry.data.get());
             (&entry.room, entry.seq, entry.kind.as_str(), entry.ts.0, entry.message_seq, payload)
         });
-        sqlx::query(APPEND_LOG)
-            .bind(json(&rows.collect::<Vec<_>>())?)
-            .bind(head - count + 1)
-            .bind(SHARD)
-            .execute(&mut *self.0)
-            .await?;
+        let list = json(&rows.collect::<Vec<_>>())?;
+        let query = query(APPEND_LOG).bind(list).bind(before).bind(self.shard.0);
+        self.transaction.execute(query).await?;
         Ok(())
     }
 
-    async fn list<T: Serialize>(
-        &mut self,
-        statement: &'static str,
-        list: &[T],
-    ) -> Result<Vec<SqliteRow>, Error> {
+    async fn list<T: Serialize>(&mut self, statement: Text, list: &[T]) -> Result<Vec<Row>, Error> {
         if list.is_empty() {
             return Ok(Vec::new());
         }
-        let query = sqlx::query(statement).bind(json(list)?);
-        Ok(query.fetch_all(&mut *self.0).await?)
+        Ok(self.transaction.fetch_all(query(statement).bind(json(list)?)).await?)
     }
 
     /// How many rows the statement changed.
-    async fn put<T: Serialize>(
-        &mut self,
-        statement: &'static str,
-        list: &[T],
-    ) -> Result<usize, Error> {
+    async fn put<T: Serialize>(&mut self, statement: Text, list: &[T]) -> Result<usize, Error> {
         if list.is_empty() {
             return Ok(0);
         }
-        let query = sqlx::query(statement).bind(json(list)?);
-        let done: SqliteQueryResult = query.execute(&mut *self.0).await?;
-        Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
+        let changed = self.transaction.execute(query(statement).bind(json(list)?)).await?;
+        Ok(usize::try_from(changed).unwrap_or(usize::MAX))
     }
 }
 
@@ -194,7 +266,7 @@ fn json<T: Serialize + ?Sized>(list: &T) -> Result<String, Error> {
     serde_json::to_string(list).map_err(Error::Encoding)
 }
 
-fn known_room(found: &SqliteRow) -> Result<KnownRoom, Error> {
+fn known_room(found: &Row) -> Result<KnownRoom, Error> {
     let room = row::room(found)?;
     let message_count = row::number(found, "message_count")?;
     let last_message_seq = row::number(found, "last_message_seq")?;
@@ -263,7 +335,7 @@ mod tests {
             KNOWN_PARENTS,
             MOVE_ROOMS,
             REMOVE_MEMBERS,
-            MOVE_SHARD,
+            MOVE_SHARD.into(),
         ] {
             crate::fixture::assert_searches(statement).await;
         }

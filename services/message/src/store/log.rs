@@ -1,16 +1,20 @@
 //! Reading the change log.
 
+use chassis::database::{Row, Text, query};
 use contract::internal::LogEvent;
 use contract::{EventKind, RoomId};
 use serde_json::value::{RawValue, to_raw_value};
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
 use crate::store::row::{self, message_columns, signed};
 use crate::store::{Error, Store};
 
-const HEADS: &str = "\
-    SELECT r.id, r.head_seq FROM json_each($1) AS k CROSS JOIN rooms AS r WHERE r.id = k.value";
+const HEADS: Text = Text {
+    sqlite: "\
+        SELECT r.id, r.head_seq FROM json_each($1) AS k CROSS JOIN rooms AS r WHERE r.id = k.value",
+    postgres: "\
+        SELECT r.id, r.head_seq FROM rooms AS r \
+        WHERE r.id = ANY(ARRAY(SELECT jsonb_array_elements_text($1::jsonb)))",
+};
 const EVENTS: &str = concat!(
     "SELECT l.seq, l.type, l.ts, l.payload, ",
     message_columns!(),
@@ -23,7 +27,7 @@ impl Store {
     /// The heads of those rooms that exist.
     pub(crate) async fn heads(&self, rooms: &[&RoomId]) -> Result<Vec<(RoomId, u64)>, Error> {
         let list = serde_json::to_string(rooms).map_err(Error::Encoding)?;
-        let found = sqlx::query(HEADS).bind(list).fetch_all(self.reader()).await?;
+        let found = self.database.fetch_all(query(HEADS).bind(list)).await?;
         let head = |found| Ok((row::room_id(found, "id")?, row::number(found, "head_seq")?));
         found.iter().map(head).collect()
     }
@@ -37,16 +41,13 @@ impl Store {
         upto: u64,
         limit: u32,
     ) -> Result<Vec<LogEvent>, Error> {
-        let query = sqlx::query(EVENTS)
-            .bind(room.as_str())
-            .bind(signed(after))
-            .bind(signed(upto))
-            .bind(limit);
-        query.fetch_all(self.reader()).await?.iter().map(event).collect()
+        let query =
+            query(EVENTS).bind(room.as_str()).bind(signed(after)).bind(signed(upto)).bind(limit);
+        self.database.fetch_all(query).await?.iter().map(event).collect()
     }
 }
 
-fn event(found: &SqliteRow) -> Result<LogEvent, Error> {
+fn event(found: &Row) -> Result<LogEvent, Error> {
     let kind = row::event_kind(found, "type")?;
     let data = match kind {
         EventKind::MessageCreated => {
@@ -57,8 +58,8 @@ fn event(found: &SqliteRow) -> Result<LogEvent, Error> {
     Ok(LogEvent { seq: row::number(found, "seq")?, kind, ts: row::time(found, "ts")?, data })
 }
 
-fn payload(found: &SqliteRow) -> Result<Box<RawValue>, Error> {
-    RawValue::from_string(found.try_get("payload")?).map_err(Error::Encoding)
+fn payload(found: &Row) -> Result<Box<RawValue>, Error> {
+    RawValue::from_string(found.get::<String>("payload")?).map_err(Error::Encoding)
 }
 
 #[cfg(test)]
@@ -67,7 +68,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_statement_reads_a_whole_table() {
-        for statement in [HEADS, EVENTS] {
+        for statement in [HEADS, EVENTS.into()] {
             crate::fixture::assert_searches(statement).await;
         }
     }

@@ -1,5 +1,6 @@
 //! Reading messages.
 
+use chassis::database::query;
 use contract::message::Message;
 use contract::{MessageId, RoomId, UserId};
 
@@ -43,10 +44,8 @@ impl Store {
         id: MessageId,
         user: UserId,
     ) -> Result<Option<Message>, Error> {
-        let query = sqlx::query(FIND_MESSAGE)
-            .bind(id.0.as_bytes().as_slice())
-            .bind(user.0.as_bytes().as_slice());
-        query.fetch_optional(self.reader()).await?.as_ref().map(row::message).transpose()
+        let query = query(FIND_MESSAGE).bind(id.0).bind(user.0);
+        self.database.fetch_optional(query).await?.as_ref().map(row::message).transpose()
     }
 
     /// At most `limit` messages of a room, ascending.
@@ -61,18 +60,15 @@ impl Store {
             Page::Before(seq) => (seq, 0),
             Page::Newest { skip } => (u64::MAX, skip),
         };
-        let query = sqlx::query(PAGE_BEFORE)
-            .bind(room.as_str())
-            .bind(signed(before))
-            .bind(limit)
-            .bind(skip);
-        let found = query.fetch_all(self.reader()).await?;
+        let query =
+            query(PAGE_BEFORE).bind(room.as_str()).bind(signed(before)).bind(limit).bind(skip);
+        let found = self.database.fetch_all(query).await?;
         found.iter().rev().map(row::message).collect()
     }
 
     async fn page_after(&self, room: &RoomId, seq: u64, limit: u32) -> Result<Vec<Message>, Error> {
-        let query = sqlx::query(PAGE_AFTER).bind(room.as_str()).bind(signed(seq)).bind(limit);
-        query.fetch_all(self.reader()).await?.iter().map(row::message).collect()
+        let query = query(PAGE_AFTER).bind(room.as_str()).bind(signed(seq)).bind(limit);
+        self.database.fetch_all(query).await?.iter().map(row::message).collect()
     }
 }
 
@@ -83,7 +79,7 @@ mod tests {
     #[tokio::test]
     async fn no_statement_reads_a_whole_table() {
         for statement in [FIND_MESSAGE, PAGE_BEFORE, PAGE_AFTER] {
-            crate::fixture::assert_searches(statement).await;
+            crate::fixture::assert_searches(statement.into()).await;
         }
     }
 }

@@ -3,11 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use chassis::database::{Row, query};
 use contract::id::BadId;
 use contract::room::{Member, MemberRole, Room};
 use contract::{RoomId, Timestamp, UserId};
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
 use crate::store::row::{self, message_columns, room_columns};
 use crate::store::{Error, Store};
@@ -99,16 +98,16 @@ impl Store {
         id: &RoomId,
         user: UserId,
     ) -> Result<Option<(Room, Option<MemberRole>)>, Error> {
-        let query = sqlx::query(FIND_ROOM).bind(id.as_str()).bind(user.0.as_bytes().as_slice());
-        let Some(found) = query.fetch_optional(self.reader()).await? else { return Ok(None) };
-        let role: Option<&str> = found.try_get("me_role")?;
+        let query = query(FIND_ROOM).bind(id.as_str()).bind(user.0);
+        let Some(found) = self.database.fetch_optional(query).await? else { return Ok(None) };
+        let role: Option<&str> = found.get("me_role")?;
         Ok(Some((row::room(&found)?, role.map(row::role).transpose()?)))
     }
 
     /// The members who have been there longest, at most `limit`.
     pub(crate) async fn members(&self, id: &RoomId, limit: u32) -> Result<Vec<Member>, Error> {
-        let query = sqlx::query(LIST_MEMBERS).bind(id.as_str()).bind(limit);
-        query.fetch_all(self.reader()).await?.iter().map(row::member).collect()
+        let query = query(LIST_MEMBERS).bind(id.as_str()).bind(limit);
+        self.database.fetch_all(query).await?.iter().map(row::member).collect()
     }
 
     /// Rooms after `place` whose name or id has `part` in it, at most `limit`, latest activity
@@ -125,17 +124,17 @@ impl Store {
             Scope::Visible => LIST_VISIBLE,
             Scope::Mine => LIST_MINE,
         };
-        let query = sqlx::query(statement)
-            .bind(user.0.as_bytes().as_slice())
+        let query = query(statement)
+            .bind(user.0)
             .bind(pattern(part))
             .bind(place.active_at.0)
             .bind(place.id.as_str())
             .bind(limit);
-        query.fetch_all(self.reader()).await?.iter().map(listed).collect()
+        self.database.fetch_all(query).await?.iter().map(listed).collect()
     }
 }
 
-fn listed(found: &SqliteRow) -> Result<Listed, Error> {
+fn listed(found: &Row) -> Result<Listed, Error> {
     let room = Room { last_message: row::joined_message(found)?, ..row::room(found)? };
     let active_at = row::time(found, "active_at")?;
     Ok(Listed { place: Cursor { active_at, id: room.id.to_string() }, room })
@@ -175,7 +174,7 @@ mod tests {
     #[tokio::test]
     async fn no_statement_reads_a_whole_table() {
         for statement in [FIND_ROOM, LIST_MEMBERS, LIST_VISIBLE, LIST_MINE] {
-            crate::fixture::assert_searches(statement).await;
+            crate::fixture::assert_searches(statement.into()).await;
         }
     }
 }

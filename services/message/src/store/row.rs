@@ -1,10 +1,9 @@
 //! Columns to contract types. What cannot be read is a broken store, never a guess.
 
+use chassis::database::Row;
 use contract::message::{Message, MessageStatus};
 use contract::room::{Member, MemberRole, Room, RoomKind};
 use contract::{ClientId, EventKind, MessageId, RoomId, Timestamp, UserId};
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use crate::store::Error;
@@ -31,16 +30,16 @@ macro_rules! room_columns {
 }
 pub(crate) use room_columns;
 
-pub(crate) fn message(row: &SqliteRow) -> Result<Message, Error> {
+pub(crate) fn message(row: &Row) -> Result<Message, Error> {
     Ok(Message {
         id: MessageId(uuid(row, "m_id")?),
         room_id: room_id(row, "m_room_id")?,
         seq: number(row, "m_seq")?,
         n: number(row, "m_n")?,
         user_id: UserId(uuid(row, "m_user_id")?),
-        username: row.try_get("m_username")?,
-        content: row.try_get("m_content")?,
-        message_type: row.try_get("m_message_type")?,
+        username: row.get("m_username")?,
+        content: row.get("m_content")?,
+        message_type: row.get("m_message_type")?,
         parent_id: optional_uuid(row, "m_parent_id")?.map(MessageId),
         client_id: optional_uuid(row, "m_client_id")?.map(ClientId),
         created_at: time(row, "m_created_at")?,
@@ -52,20 +51,19 @@ pub(crate) fn message(row: &SqliteRow) -> Result<Message, Error> {
 }
 
 /// The message of a joined row; `None` when the join found none.
-pub(crate) fn joined_message(row: &SqliteRow) -> Result<Option<Message>, Error> {
-    let id: Option<&[u8]> = row.try_get("m_id")?;
-    id.is_some().then(|| message(row)).transpose()
+pub(crate) fn joined_message(row: &Row) -> Result<Option<Message>, Error> {
+    optional_uuid(row, "m_id")?.is_some().then(|| message(row)).transpose()
 }
 
-pub(crate) fn room(row: &SqliteRow) -> Result<Room, Error> {
+pub(crate) fn room(row: &Row) -> Result<Room, Error> {
     Ok(Room {
         id: room_id(row, "r_id")?,
-        name: row.try_get("r_name")?,
-        description: row.try_get("r_description")?,
-        kind: kind(row.try_get("r_kind")?)?,
+        name: row.get("r_name")?,
+        description: row.get("r_description")?,
+        kind: kind(row.get("r_kind")?)?,
         creator_id: UserId(uuid(row, "r_creator_id")?),
         created_at: time(row, "r_created_at")?,
-        is_private: row.try_get("r_is_private")?,
+        is_private: row.get("r_is_private")?,
         member_count: number(row, "r_member_count")?,
         online_members: None,
         last_seq: number(row, "r_head_seq")?,
@@ -76,11 +74,11 @@ pub(crate) fn room(row: &SqliteRow) -> Result<Room, Error> {
 }
 
 /// A member, from the columns `user_id`, `username`, `role` and `joined_at`.
-pub(crate) fn member(row: &SqliteRow) -> Result<Member, Error> {
+pub(crate) fn member(row: &Row) -> Result<Member, Error> {
     Ok(Member {
         user_id: UserId(uuid(row, "user_id")?),
-        username: row.try_get("username")?,
-        role: role(row.try_get("role")?)?,
+        username: row.get("username")?,
+        role: role(row.get("role")?)?,
         joined_at: time(row, "joined_at")?,
         online: None,
     })
@@ -96,30 +94,29 @@ pub(crate) fn role(word: &str) -> Result<MemberRole, Error> {
     roles.into_iter().find(|role| role.as_str() == word).ok_or(Error::Corrupt("role"))
 }
 
-pub(crate) fn event_kind(row: &SqliteRow, column: &'static str) -> Result<EventKind, Error> {
-    row.try_get::<&str, _>(column)?.parse().map_err(|_| Error::Corrupt(column))
+pub(crate) fn event_kind(row: &Row, column: &'static str) -> Result<EventKind, Error> {
+    row.get::<&str>(column)?.parse().map_err(|_| Error::Corrupt(column))
 }
 
-pub(crate) fn room_id(row: &SqliteRow, column: &'static str) -> Result<RoomId, Error> {
-    row.try_get::<&str, _>(column)?.parse().map_err(|_| Error::Corrupt(column))
+pub(crate) fn room_id(row: &Row, column: &'static str) -> Result<RoomId, Error> {
+    row.get::<&str>(column)?.parse().map_err(|_| Error::Corrupt(column))
 }
 
-pub(crate) fn uuid(row: &SqliteRow, column: &'static str) -> Result<Uuid, Error> {
+pub(crate) fn uuid(row: &Row, column: &'static str) -> Result<Uuid, Error> {
     optional_uuid(row, column)?.ok_or(Error::Corrupt(column))
 }
 
-fn optional_uuid(row: &SqliteRow, column: &'static str) -> Result<Option<Uuid>, Error> {
-    let bytes: Option<&[u8]> = row.try_get(column)?;
-    bytes.map(Uuid::from_slice).transpose().map_err(|_| Error::Corrupt(column))
+fn optional_uuid(row: &Row, column: &'static str) -> Result<Option<Uuid>, Error> {
+    Ok(row.get(column)?)
 }
 
 /// Numbers never are below zero; the engines have only signed ones.
-pub(crate) fn number(row: &SqliteRow, column: &'static str) -> Result<u64, Error> {
-    u64::try_from(row.try_get::<i64, _>(column)?).map_err(|_| Error::Corrupt(column))
+pub(crate) fn number(row: &Row, column: &'static str) -> Result<u64, Error> {
+    u64::try_from(row.get::<i64>(column)?).map_err(|_| Error::Corrupt(column))
 }
 
-pub(crate) fn time(row: &SqliteRow, column: &'static str) -> Result<Timestamp, Error> {
-    Ok(Timestamp(row.try_get(column)?))
+pub(crate) fn time(row: &Row, column: &'static str) -> Result<Timestamp, Error> {
+    Ok(Timestamp(row.get(column)?))
 }
 
 /// A number for a column; beyond the engines' range there is nothing stored.

@@ -2,51 +2,37 @@
 
 use std::sync::atomic::Ordering;
 
-use sqlx::Row;
+use harness::{Engine, on_both_engines};
 
 use super::*;
 use crate::error;
-use crate::fixture::{author, bench, database, draft, id, private_room, user};
+use crate::fixture::{author, bench_on, draft, id, private_room, user};
 use crate::store::messages::Page;
 use crate::store::rooms::{Cursor, Scope};
 
-#[tokio::test]
-async fn every_connection_syncs_its_commits_into_a_write_ahead_log() {
-    let bench = bench().await;
-    let mut held = vec![bench.sqlite.writer.acquire().await.unwrap()];
-    while held.len() <= bench.sqlite.reader.options().get_max_connections() as usize {
-        held.push(bench.sqlite.reader.acquire().await.unwrap());
-    }
-    for connection in &mut held {
-        let pragma = "SELECT (SELECT journal_mode FROM pragma_journal_mode), \
-                      (SELECT synchronous FROM pragma_synchronous), \
-                      (SELECT foreign_keys FROM pragma_foreign_keys)";
-        let row = sqlx::query(pragma).fetch_one(&mut **connection).await.unwrap();
-        let found = (row.get::<String, _>(0), row.get::<i64, _>(1), row.get::<i64, _>(2));
-        assert_eq!(found, ("wal".to_owned(), 2, 1));
-    }
-}
+on_both_engines!(
+    a_restart_keeps_everything_and_the_epoch,
+    whatever_can_be_written_comes_back_the_same,
+    a_page_is_ascending_wherever_it_lies,
+    lists_are_by_latest_activity_and_hide_private_rooms_from_strangers,
+);
 
-#[tokio::test]
-async fn a_restart_keeps_everything_and_the_epoch() {
-    let bench = bench().await;
+async fn a_restart_keeps_everything_and_the_epoch(engine: Engine) {
+    let bench = bench_on(engine).await;
     let ada = author(1);
     bench.room(&ada, "tea").await;
     let sent = bench.writer.send(ada.clone(), draft("tea", "hi", Some(9))).await.unwrap();
     let epoch = bench.store.epoch().to_owned();
-    bench.store.close().await;
-
-    let again = Sqlite::open(&database(bench.folder.path()), STEPS).await.unwrap();
-    let store = Store::over(again, &Random::System).await.unwrap();
+    let bench = bench.again().await;
+    let store = &bench.store;
     assert_eq!(store.epoch(), epoch);
     let found = store.find_message(sent.message.id, user(1)).await.unwrap().unwrap();
     assert_eq!(serde_json::to_value(found).unwrap(), serde_json::to_value(sent.message).unwrap());
     assert_eq!(store.heads(&[&id("tea")]).await.unwrap(), [(id("tea"), 2)]);
 }
 
-#[tokio::test]
-async fn whatever_can_be_written_comes_back_the_same() {
-    let bench = bench().await;
+async fn whatever_can_be_written_comes_back_the_same(engine: Engine) {
+    let bench = bench_on(engine).await;
     let ada = author(1);
     bench.room(&ada, "tea").await;
     for text in
@@ -59,9 +45,8 @@ async fn whatever_can_be_written_comes_back_the_same() {
     }
 }
 
-#[tokio::test]
-async fn a_page_is_ascending_wherever_it_lies() {
-    let bench = bench().await;
+async fn a_page_is_ascending_wherever_it_lies(engine: Engine) {
+    let bench = bench_on(engine).await;
     let ada = author(1);
     bench.room(&ada, "tea").await;
     for number in 0..10 {
@@ -83,9 +68,8 @@ async fn a_page_is_ascending_wherever_it_lies() {
     }
 }
 
-#[tokio::test]
-async fn lists_are_by_latest_activity_and_hide_private_rooms_from_strangers() {
-    let bench = bench().await;
+async fn lists_are_by_latest_activity_and_hide_private_rooms_from_strangers(engine: Engine) {
+    let bench = bench_on(engine).await;
     let (ada, bob) = (author(1), author(2));
     for room in ["one", "two", "three"] {
         bench.room(&ada, room).await;

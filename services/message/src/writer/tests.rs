@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use chassis::bus::Heard;
+use chassis::database::{Text, query};
 use contract::EventKind;
 use futures_util::future::join_all;
+use harness::{Engine, on_both_engines};
 use tokio::time::timeout;
 
 use super::*;
 use crate::command::Novelty;
-use crate::fixture::{author, bench, bench_with, draft, id, new_room, settings};
+use crate::fixture::{author, bench_on, bench_with, draft, id, new_room, settings};
 use crate::store::messages::Page;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -26,9 +28,21 @@ fn is_counted(numbers: &[u64]) -> bool {
     numbers.iter().copied().eq(1..=numbers.len() as u64)
 }
 
-#[tokio::test]
-async fn messages_stand_in_the_order_in_which_they_came() {
-    let bench = bench().await;
+on_both_engines!(
+    messages_stand_in_the_order_in_which_they_came,
+    a_client_id_gives_the_same_message_in_a_later_batch_too,
+    events_ring_in_order_and_only_when_they_can_be_read,
+    a_commit_that_fails_acknowledges_nobody_and_rings_nothing,
+    a_store_that_is_gone_acknowledges_nobody,
+    what_breaks_a_rule_of_the_database_harms_no_other,
+    a_caller_who_goes_away_does_not_take_the_command_back,
+    the_writers_end_with_the_last_of_their_handles,
+    numbers_have_no_gaps_under_concurrent_senders_and_joins,
+    a_full_queue_refuses_at_once,
+);
+
+async fn messages_stand_in_the_order_in_which_they_came(engine: Engine) {
+    let bench = bench_on(engine).await;
     let ada = author(1);
     bench.room(&ada, "tea").await;
     let texts: Vec<_> = (0..600).map(|number| format!("message {number}")).collect();
@@ -46,9 +60,8 @@ async fn messages_stand_in_the_order_in_which_they_came() {
     );
 }
 
-#[tokio::test]
-async fn a_client_id_gives_the_same_message_in_a_later_batch_too() {
-    let bench = bench().await;
+async fn a_client_id_gives_the_same_message_in_a_later_batch_too(engine: Engine) {
+    let bench = bench_on(engine).await;
     let ada = author(1);
     bench.room(&ada, "tea").await;
     let send = |text| bench.writer.send(ada.clone(), draft("tea", text, Some(9)));
@@ -61,9 +74,8 @@ async fn a_client_id_gives_the_same_message_in_a_later_batch_too() {
     assert_eq!(bench.store.heads(&[&id("tea")]).await.unwrap()[0].1, 2);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn numbers_have_no_gaps_under_concurrent_senders_and_joins() {
-    let bench = Arc::new(bench().await);
+async fn numbers_have_no_gaps_under_concurrent_senders_and_joins(engine: Engine) {
+    let bench = Arc::new(bench_on(engine).await);
     for room in ["a", "b", "c"] {
         bench.room(&author(0), room).await;
     }
@@ -97,9 +109,8 @@ async fn numbers_have_no_gaps_under_concurrent_senders_and_joins() {
     assert_eq!(messages, 24 * 20);
 }
 
-#[tokio::test]
-async fn events_ring_in_order_and_only_when_they_can_be_read() {
-    let bench = bench().await;
+async fn events_ring_in_order_and_only_when_they_can_be_read(engine: Engine) {
+    let bench = bench_on(engine).await;
     let mut ear = bench.bus.subscribe();
     let ada = author(1);
     bench.room(&ada, "tea").await;
@@ -117,17 +128,27 @@ async fn events_ring_in_order_and_only_when_they_can_be_read() {
 }
 
 /// Makes every commit that has a message in it fail, and only the commit.
-const BREAK_COMMITS: &str = "
-    CREATE TABLE trap (room TEXT REFERENCES rooms (id) DEFERRABLE INITIALLY DEFERRED);
-    CREATE TRIGGER spring AFTER INSERT ON messages
-        BEGIN INSERT INTO trap VALUES ('nowhere'); END";
+const BREAK_COMMITS: [Text; 2] = [
+    Text {
+        sqlite: "CREATE TABLE trap (room TEXT REFERENCES rooms (id) DEFERRABLE INITIALLY DEFERRED)",
+        postgres: "CREATE FUNCTION spring() RETURNS trigger LANGUAGE plpgsql AS \
+                   'BEGIN RAISE EXCEPTION ''sprung''; END'",
+    },
+    Text {
+        sqlite: "CREATE TRIGGER spring AFTER INSERT ON messages \
+                 BEGIN INSERT INTO trap VALUES ('nowhere'); END",
+        postgres: "CREATE CONSTRAINT TRIGGER spring AFTER INSERT ON messages \
+                   DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION spring()",
+    },
+];
+const MEND_COMMITS: [Text; 1] =
+    [Text { sqlite: "DROP TRIGGER spring", postgres: "DROP TRIGGER spring ON messages" }];
 
-#[tokio::test]
-async fn a_commit_that_fails_acknowledges_nobody_and_rings_nothing() {
-    let bench = bench().await;
+async fn a_commit_that_fails_acknowledges_nobody_and_rings_nothing(engine: Engine) {
+    let bench = bench_on(engine).await;
     let ada = author(1);
     bench.room(&ada, "tea").await;
-    sqlx::raw_sql(BREAK_COMMITS).execute(&bench.sqlite.writer).await.unwrap();
+    bench.meddle(&BREAK_COMMITS).await;
     let mut ear = bench.bus.subscribe();
     let send = |number: u128| bench.writer.send(ada.clone(), draft("tea", "hi", Some(number)));
     for answer in join_all((0..20).map(send)).await {
@@ -135,41 +156,40 @@ async fn a_commit_that_fails_acknowledges_nobody_and_rings_nothing() {
     }
     assert_eq!(numbers(&bench.store, "tea").await, (vec![1], vec![]));
 
-    sqlx::raw_sql("DROP TRIGGER spring").execute(&bench.sqlite.writer).await.unwrap();
+    bench.meddle(&MEND_COMMITS).await;
     let kept = send(3).await.unwrap();
     assert_eq!((kept.message.seq, kept.novelty), (2, Novelty::New));
     let Some(Heard::Event(first)) = timeout(SOON, ear.next()).await.unwrap() else { panic!() };
     assert_eq!(first.seq, 2);
 }
 
-#[tokio::test]
-async fn a_store_that_is_gone_acknowledges_nobody() {
-    let bench = bench().await;
+async fn a_store_that_is_gone_acknowledges_nobody(engine: Engine) {
+    let bench = bench_on(engine).await;
     let ada = author(1);
     bench.room(&ada, "tea").await;
-    bench.sqlite.writer.close().await;
+    bench.database.close().await;
     let sends = (0..20).map(|_| bench.writer.send(ada.clone(), draft("tea", "hi", None)));
     for answer in join_all(sends).await {
         assert!(matches!(answer, Err(Error::NotStored)), "{answer:?}");
     }
 }
 
-#[tokio::test]
-async fn what_breaks_a_rule_of_the_database_harms_no_other() {
-    let bench = bench().await;
+async fn what_breaks_a_rule_of_the_database_harms_no_other(engine: Engine) {
+    let bench = bench_on(engine).await;
     let ada = author(1);
-    bench.room(&ada, "broken").await;
     bench.room(&ada, "tea").await;
+    // One of the same shard, so that it shares batches.
+    let shard = |room: &str| store::place(&id(room), bench.store.shards().len());
+    let mut names = (0..).map(|number| format!("broken-{number}"));
+    let broken = names.find(|name| shard(name) == shard("tea")).unwrap();
+    bench.room(&ada, &broken).await;
     // Somebody else wrote the place that comes next.
-    sqlx::raw_sql(
-        "INSERT INTO log (shard_seq, shard, room_id, seq, type, ts, payload)
-         VALUES (1000000, 0, 'broken', 2, 'member.left', 0, '{}')",
-    )
-    .execute(&bench.sqlite.writer)
-    .await
-    .unwrap();
+    let text = "INSERT INTO messages (id, room_id, seq, n, user_id, username, content, message_type, \
+                created_at) VALUES ($1, $2, 2, 1, $1, 'x', 'x', 'text', 0)";
+    let write = query(text).bind(uuid::Uuid::from_u128(5)).bind(broken.as_str());
+    bench.database.execute(write).await.unwrap();
     let sends = (0..30).map(|number| {
-        let room = if number == 7 { "broken" } else { "tea" };
+        let room = if number == 7 { &broken } else { "tea" };
         bench.writer.send(ada.clone(), draft(room, "hi", None))
     });
     let answers = join_all(sends).await;
@@ -180,13 +200,13 @@ async fn what_breaks_a_rule_of_the_database_harms_no_other() {
     assert!(is_counted(&seqs) && counted.len() == 29);
 }
 
-#[tokio::test]
-async fn a_full_queue_refuses_at_once() {
-    let bench = bench_with(settings(4)).await;
+async fn a_full_queue_refuses_at_once(engine: Engine) {
+    let bench = bench_with(engine, settings(4)).await;
     let ada = author(1);
     bench.room(&ada, "tea").await;
-    // While somebody else holds the writing connection, nothing is taken out for long.
-    let held = bench.sqlite.writer.acquire().await.unwrap();
+    // While somebody else writes to the shard, nothing is taken out for long.
+    let shard = bench.store.shards()[store::place(&id("tea"), bench.store.shards().len())];
+    let held = bench.store.begin(shard).await.unwrap();
     let mut pending = Vec::new();
     let refusal = loop {
         match bench.writer.submit(ada.clone(), draft("tea", "hi", None)) {
@@ -203,9 +223,8 @@ async fn a_full_queue_refuses_at_once() {
     }
 }
 
-#[tokio::test]
-async fn a_caller_who_goes_away_does_not_take_the_command_back() {
-    let bench = bench().await;
+async fn a_caller_who_goes_away_does_not_take_the_command_back(engine: Engine) {
+    let bench = bench_on(engine).await;
     let ada = author(1);
     bench.room(&ada, "tea").await;
     drop(bench.writer.submit(ada.clone(), draft("tea", "one", Some(1))).unwrap());
@@ -215,12 +234,46 @@ async fn a_caller_who_goes_away_does_not_take_the_command_back() {
     assert_eq!((again.message.n, again.novelty), (1, Novelty::Repeat));
 }
 
-#[tokio::test]
-async fn the_writer_ends_with_the_last_of_its_handles() {
-    let bench = bench().await;
+async fn the_writers_end_with_the_last_of_their_handles(engine: Engine) {
+    let bench = bench_on(engine).await;
     bench.writer.create(author(1), new_room("tea")).await.unwrap();
     drop(bench.writer);
     bench.stop.tracker().close();
     timeout(SOON, bench.stop.tracker().wait()).await.unwrap();
-    assert!(bench.sqlite.writer.is_closed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_take_turns_in_one_room_without_gaps_or_doubles() {
+    let one = bench_on(Engine::Postgres).await;
+    let two = one.replica().await;
+    let ada = author(1);
+    one.room(&ada, "tea").await;
+    let sends = (0..200_u128).map(|number| {
+        // Every client id goes to both, as when a caller asks again elsewhere.
+        let draft = draft("tea", &number.to_string(), Some(number));
+        let (one, two, ada) = (&one.writer, &two.writer, ada.clone());
+        async move { tokio::join!(one.send(ada.clone(), draft.clone()), two.send(ada, draft)) }
+    });
+    for (first, second) in join_all(sends).await {
+        let (first, second) = (first.unwrap(), second.unwrap());
+        assert_eq!(first.message.id, second.message.id);
+        assert_ne!(first.novelty, second.novelty);
+    }
+    let (seqs, counted) = numbers(&one.store, "tea").await;
+    assert!(is_counted(&seqs) && is_counted(&counted) && counted.len() == 200);
+}
+
+#[tokio::test]
+async fn a_client_id_in_rooms_of_two_shards_is_one_message() {
+    let one = bench_on(Engine::Postgres).await;
+    let ada = author(1);
+    let rooms: Vec<_> = (0..8).map(|number| format!("room-{number}")).collect();
+    for room in &rooms {
+        one.room(&ada, room).await;
+    }
+    let sends = rooms.iter().map(|room| one.writer.send(ada.clone(), draft(room, "hi", Some(1))));
+    let answers = join_all(sends).await;
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
+    let conflict = |answer: &&Result<Sent, Error>| matches!(answer, Err(Error::ClientIdConflict));
+    assert_eq!(answers.iter().filter(conflict).count(), rooms.len() - 1);
 }

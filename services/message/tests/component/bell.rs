@@ -10,6 +10,7 @@ use axum::routing::post;
 use chassis::bus::Heard;
 use contract::internal::Rings;
 use contract::{Event, EventKind};
+use harness::{Engine, on_both_engines};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -17,9 +18,14 @@ use crate::service::{World, listen, started};
 
 const SOON: Duration = Duration::from_secs(10);
 
-#[tokio::test]
-async fn the_bus_rings_every_event_in_order() {
-    let (world, service) = started().await;
+on_both_engines!(
+    the_bus_rings_every_event_in_order,
+    a_chat_service_of_its_own_is_rung_by_http_until_it_hears,
+    a_chat_service_that_is_away_costs_no_acknowledgement,
+);
+
+async fn the_bus_rings_every_event_in_order(engine: Engine) {
+    let (world, service) = started(engine).await;
     let mut ear = world.bus.subscribe();
     let ada = world.user(&service, "ada");
     ada.create("tea").await.is(201);
@@ -33,8 +39,7 @@ async fn the_bus_rings_every_event_in_order() {
     }
 }
 
-#[tokio::test]
-async fn a_chat_service_of_its_own_is_rung_by_http_until_it_hears() {
+async fn a_chat_service_of_its_own_is_rung_by_http_until_it_hears(engine: Engine) {
     let (heard, mut events) = mpsc::unbounded_channel::<Event>();
     let calls = Arc::new(AtomicU32::new(0));
     let hear = move |headers: HeaderMap, axum::Json(rings): axum::Json<Rings>| {
@@ -46,7 +51,7 @@ async fn a_chat_service_of_its_own_is_rung_by_http_until_it_hears() {
         std::future::ready(if first { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK })
     };
     let chat = listen(Router::new().route("/internal/rings", post(hear)));
-    let mut world = World::new();
+    let mut world = World::on(engine);
     world.layers.put("message.bell", "http");
     world.layers.put("message.rings.chat_url", format!("http://{}", chat.address));
     world.layers.put("message.rings.pause", "1ms");
@@ -65,9 +70,8 @@ async fn a_chat_service_of_its_own_is_rung_by_http_until_it_hears() {
     service.stop().await;
 }
 
-#[tokio::test]
-async fn a_chat_service_that_is_away_costs_no_acknowledgement() {
-    let mut world = World::new();
+async fn a_chat_service_that_is_away_costs_no_acknowledgement(engine: Engine) {
+    let mut world = World::on(engine);
     world.layers.put("message.bell", "http");
     world.layers.put("message.rings.chat_url", "http://127.0.0.1:9");
     world.layers.put("message.rings.pause", "1ms");

@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use harness::Engine;
+
 use crate::service::World;
 
 /// Makes every sync of a write-ahead log fail while the file named by `SYNC_BROKEN` is there, and
@@ -86,7 +88,7 @@ fn start(world: &World, library: &Path) -> Process {
 
 #[tokio::test]
 async fn nobody_is_acknowledged_while_the_disk_does_not_sync() {
-    let world = World::new();
+    let world = World::on(Engine::Sqlite);
     let library = sabotage(world.data());
     let process = start(&world, &library);
     let ada = world.user_at(process.address, "ada");
@@ -114,7 +116,7 @@ async fn nobody_is_acknowledged_while_the_disk_does_not_sync() {
 
 #[tokio::test]
 async fn what_was_acknowledged_is_there_after_a_kill() {
-    let world = World::new();
+    let world = World::on(Engine::Sqlite);
     let library = sabotage(world.data());
     let process = start(&world, &library);
     let ada = world.user_at(process.address, "ada");

@@ -1,5 +1,6 @@
 //! `/internal`: what services ask of each other.
 
+use harness::{Engine, on_both_engines};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -13,9 +14,17 @@ fn item(user: &Caller, room: &str, text: &str, client: u128) -> Value {
     })
 }
 
-#[tokio::test]
-async fn a_batch_is_answered_in_its_order_and_a_bad_item_harms_no_other() {
-    let (world, service) = started().await;
+on_both_engines!(
+    a_batch_is_answered_in_its_order_and_a_bad_item_harms_no_other,
+    a_batch_has_256_items_at_most,
+    heads_are_told_of_channels_that_exist,
+    a_log_is_recovered_whole_or_not_at_all,
+    access_says_what_a_user_may_do,
+    users_and_services_without_a_grant_are_refused,
+);
+
+async fn a_batch_is_answered_in_its_order_and_a_bad_item_harms_no_other(engine: Engine) {
+    let (world, service) = started(engine).await;
     let (ada, eve) = (world.user(&service, "ada"), world.user(&service, "eve"));
     let chat = world.service(&service, "chat");
     ada.create("tea").await.is(201);
@@ -44,9 +53,8 @@ async fn a_batch_is_answered_in_its_order_and_a_bad_item_harms_no_other() {
     assert_eq!(ada.get("/api/messages/room/tea").await.seqs(), [2, 3]);
 }
 
-#[tokio::test]
-async fn a_batch_has_256_items_at_most() {
-    let (world, service) = started().await;
+async fn a_batch_has_256_items_at_most(engine: Engine) {
+    let (world, service) = started(engine).await;
     let ada = world.user(&service, "ada");
     let chat = world.service(&service, "chat");
     ada.create("tea").await.is(201);
@@ -58,9 +66,8 @@ async fn a_batch_has_256_items_at_most() {
     assert_eq!(none["results"], json!([]));
 }
 
-#[tokio::test]
-async fn heads_are_told_of_channels_that_exist() {
-    let (world, service) = started().await;
+async fn heads_are_told_of_channels_that_exist(engine: Engine) {
+    let (world, service) = started(engine).await;
     let ada = world.user(&service, "ada");
     let chat = world.service(&service, "chat");
     ada.create("tea").await.is(201);
@@ -75,9 +82,8 @@ async fn heads_are_told_of_channels_that_exist() {
     }
 }
 
-#[tokio::test]
-async fn a_log_is_recovered_whole_or_not_at_all() {
-    let (world, service) = started().await;
+async fn a_log_is_recovered_whole_or_not_at_all(engine: Engine) {
+    let (world, service) = started(engine).await;
     let (ada, bob) = (world.user(&service, "ada"), world.user(&service, "bob"));
     let chat = world.service(&service, "chat");
     ada.create("tea").await.is(201);
@@ -115,9 +121,8 @@ async fn a_log_is_recovered_whole_or_not_at_all() {
     chat.get("/internal/log?channel=tea&after=0").await.is_problem("invalid", 400);
 }
 
-#[tokio::test]
-async fn access_says_what_a_user_may_do() {
-    let (world, service) = started().await;
+async fn access_says_what_a_user_may_do(engine: Engine) {
+    let (world, service) = started(engine).await;
     let (ada, eve) = (world.user(&service, "ada"), world.user(&service, "eve"));
     let chat = world.service(&service, "chat");
     ada.create_private("secret", &[]).await.is(201);
@@ -132,9 +137,8 @@ async fn access_says_what_a_user_may_do() {
     chat.get(&path).await.is_problem("not-found", 404);
 }
 
-#[tokio::test]
-async fn users_and_services_without_a_grant_are_refused() {
-    let (mut world, first) = started().await;
+async fn users_and_services_without_a_grant_are_refused(engine: Engine) {
+    let (mut world, first) = started(engine).await;
     first.stop().await;
     for (grant, rest) in [
         ("batch", vec!["act-as", "heads", "log"]),

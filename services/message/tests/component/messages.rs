@@ -1,13 +1,22 @@
 //! `/api/messages`.
 
+use harness::{Engine, on_both_engines};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::service::started;
 
-#[tokio::test]
-async fn a_sent_message_is_answered_whole_and_found_again() {
-    let (world, service) = started().await;
+on_both_engines!(
+    a_sent_message_is_answered_whole_and_found_again,
+    a_client_id_sent_twice_gives_the_same_message_and_with_another_body_a_conflict,
+    a_history_pages_both_ways_and_by_offset,
+    a_public_room_is_read_by_anybody_and_written_by_members,
+    a_private_room_is_unknown_to_a_stranger_everywhere,
+    an_answer_names_a_message_of_the_same_room,
+);
+
+async fn a_sent_message_is_answered_whole_and_found_again(engine: Engine) {
+    let (world, service) = started(engine).await;
     let ada = world.user(&service, "ada");
     ada.create("tea").await.is(201);
     let client_id = Uuid::from_u128(77).to_string();
@@ -39,9 +48,10 @@ async fn a_sent_message_is_answered_whole_and_found_again() {
     assert_eq!(ada.get("/api/messages/room/tea").await.is(200), json!([sent]));
 }
 
-#[tokio::test]
-async fn a_client_id_sent_twice_gives_the_same_message_and_with_another_body_a_conflict() {
-    let (world, service) = started().await;
+async fn a_client_id_sent_twice_gives_the_same_message_and_with_another_body_a_conflict(
+    engine: Engine,
+) {
+    let (world, service) = started(engine).await;
     let ada = world.user(&service, "ada");
     ada.create("tea").await.is(201);
     let body = |text| json!({"roomId": "tea", "content": text, "clientId": Uuid::from_u128(1)});
@@ -52,9 +62,8 @@ async fn a_client_id_sent_twice_gives_the_same_message_and_with_another_body_a_c
     assert_eq!(ada.get("/api/messages/room/tea").await.seqs(), [2]);
 }
 
-#[tokio::test]
-async fn a_history_pages_both_ways_and_by_offset() {
-    let (world, service) = started().await;
+async fn a_history_pages_both_ways_and_by_offset(engine: Engine) {
+    let (world, service) = started(engine).await;
     let ada = world.user(&service, "ada");
     ada.create("tea").await.is(201);
     for number in 0..60 {
@@ -77,9 +86,8 @@ async fn a_history_pages_both_ways_and_by_offset() {
     }
 }
 
-#[tokio::test]
-async fn a_public_room_is_read_by_anybody_and_written_by_members() {
-    let (world, service) = started().await;
+async fn a_public_room_is_read_by_anybody_and_written_by_members(engine: Engine) {
+    let (world, service) = started(engine).await;
     let (ada, bob) = (world.user(&service, "ada"), world.user(&service, "bob"));
     ada.create("tea").await.is(201);
     let sent = ada.say("tea", "hi").await.is(201);
@@ -91,9 +99,8 @@ async fn a_public_room_is_read_by_anybody_and_written_by_members() {
     bob.say("tea", "hi").await.is(201);
 }
 
-#[tokio::test]
-async fn a_private_room_is_unknown_to_a_stranger_everywhere() {
-    let (world, service) = started().await;
+async fn a_private_room_is_unknown_to_a_stranger_everywhere(engine: Engine) {
+    let (world, service) = started(engine).await;
     let (ada, bob) = (world.user(&service, "ada"), world.user(&service, "bob"));
     let eve = world.user(&service, "eve");
     ada.create_private("secret", &[&bob]).await.is(201);
@@ -114,9 +121,8 @@ async fn a_private_room_is_unknown_to_a_stranger_everywhere() {
     assert_eq!(eve.get("/api/rooms/nowhere").await.body["detail"], hidden);
 }
 
-#[tokio::test]
-async fn an_answer_names_a_message_of_the_same_room() {
-    let (world, service) = started().await;
+async fn an_answer_names_a_message_of_the_same_room(engine: Engine) {
+    let (world, service) = started(engine).await;
     let ada = world.user(&service, "ada");
     ada.create("tea").await.is(201);
     ada.create("milk").await.is(201);

@@ -2,15 +2,24 @@
 
 use chassis::keys::SigningKey;
 use contract::caller::UserClaims;
+use harness::{Engine, on_both_engines};
 use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::service::{claims, sign, started};
 
-#[tokio::test]
-async fn whoever_does_not_say_who_is_calling_is_turned_away() {
-    let (world, service) = started().await;
+on_both_engines!(
+    whoever_does_not_say_who_is_calling_is_turned_away,
+    a_body_that_breaks_a_rule_is_refused_with_its_fields,
+    the_longest_content_is_taken,
+    what_is_no_json_is_told_apart_from_what_breaks_a_rule,
+    unknown_things_are_404_whatever_their_form_and_other_methods_405,
+    health_tells_of_the_database_without_a_token,
+);
+
+async fn whoever_does_not_say_who_is_calling_is_turned_away(engine: Engine) {
+    let (world, service) = started(engine).await;
     let now = claims("ada").iat;
     let late = world.bearer(&service, &UserClaims { exp: now - 1, ..claims("ada") });
     late.get("/api/rooms").await.is_problem("expired-token", 401);
@@ -36,9 +45,8 @@ async fn whoever_does_not_say_who_is_calling_is_turned_away() {
     }
 }
 
-#[tokio::test]
-async fn a_body_that_breaks_a_rule_is_refused_with_its_fields() {
-    let (world, service) = started().await;
+async fn a_body_that_breaks_a_rule_is_refused_with_its_fields(engine: Engine) {
+    let (world, service) = started(engine).await;
     let ada = world.user(&service, "ada");
     ada.create("tea").await.is(201);
     let text = |content: &str| json!({"roomId": "tea", "content": content});
@@ -81,18 +89,16 @@ async fn a_body_that_breaks_a_rule_is_refused_with_its_fields() {
     assert!(ada.get("/api/messages/room/tea").await.seqs().is_empty());
 }
 
-#[tokio::test]
-async fn the_longest_content_is_taken() {
-    let (world, service) = started().await;
+async fn the_longest_content_is_taken(engine: Engine) {
+    let (world, service) = started(engine).await;
     let ada = world.user(&service, "ada");
     ada.create("tea").await.is(201);
     let text = "🫖".repeat(8_000);
     assert_eq!(ada.say("tea", &text).await.is(201)["content"], text);
 }
 
-#[tokio::test]
-async fn what_is_no_json_is_told_apart_from_what_breaks_a_rule() {
-    let (world, service) = started().await;
+async fn what_is_no_json_is_told_apart_from_what_breaks_a_rule(engine: Engine) {
+    let (world, service) = started(engine).await;
     let ada = world.user(&service, "ada");
     let send = async |body: String, content_type: &str| {
         let request = ada.request(Method::POST, "/api/messages");
@@ -106,9 +112,8 @@ async fn what_is_no_json_is_told_apart_from_what_breaks_a_rule() {
     send(large, "application/json").await.is_problem("body-too-large", 413);
 }
 
-#[tokio::test]
-async fn unknown_things_are_404_whatever_their_form_and_other_methods_405() {
-    let (world, service) = started().await;
+async fn unknown_things_are_404_whatever_their_form_and_other_methods_405(engine: Engine) {
+    let (world, service) = started(engine).await;
     let ada = world.user(&service, "ada");
     for path in [
         "/api/messages/no-uuid".to_owned(),
@@ -129,9 +134,8 @@ async fn unknown_things_are_404_whatever_their_form_and_other_methods_405() {
     assert!(allow.contains("GET") && allow.contains("POST"), "{allow}");
 }
 
-#[tokio::test]
-async fn health_tells_of_the_database_without_a_token() {
-    let (world, service) = started().await;
+async fn health_tells_of_the_database_without_a_token(engine: Engine) {
+    let (world, service) = started(engine).await;
     let nobody = world.caller(service.address, String::new());
     let health = nobody.get("/health").await.is(200);
     assert_eq!(health["service"], "Message Service");

@@ -1,14 +1,19 @@
 //! What was acknowledged is there after a restart.
 
+use harness::{Engine, on_both_engines};
 use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::service::started;
 
-#[tokio::test]
-async fn a_restart_keeps_messages_rooms_positions_and_client_ids() {
-    let (world, service) = started().await;
+on_both_engines!(
+    a_restart_keeps_messages_rooms_positions_and_client_ids,
+    whatever_was_answered_while_draining_is_kept_and_nothing_is_half_answered,
+);
+
+async fn a_restart_keeps_messages_rooms_positions_and_client_ids(engine: Engine) {
+    let (world, service) = started(engine).await;
     let ada = world.user(&service, "ada");
     ada.create("tea").await.is(201);
     let body = json!({"roomId": "tea", "content": "hi", "clientId": Uuid::from_u128(1)});
@@ -25,9 +30,8 @@ async fn a_restart_keeps_messages_rooms_positions_and_client_ids() {
     assert_eq!(ada.say("tea", "again").await.is(201)["seq"], 3);
 }
 
-#[tokio::test]
-async fn whatever_was_answered_while_draining_is_kept_and_nothing_is_half_answered() {
-    let (world, service) = started().await;
+async fn whatever_was_answered_while_draining_is_kept_and_nothing_is_half_answered(engine: Engine) {
+    let (world, service) = started(engine).await;
     let ada = world.user(&service, "ada");
     ada.create("tea").await.is(201);
     let sends = (0..100).map(|number| {

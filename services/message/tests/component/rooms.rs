@@ -1,13 +1,22 @@
 //! `/api/rooms`.
 
 use chassis::identity::Person;
+use harness::{Engine, on_both_engines};
 use serde_json::{Value, json};
 
 use crate::service::started;
 
-#[tokio::test]
-async fn a_made_room_is_answered_whole_with_its_creator_as_owner() {
-    let (world, service) = started().await;
+on_both_engines!(
+    a_made_room_is_answered_whole_with_its_creator_as_owner,
+    a_chosen_id_is_taken_once,
+    joining_and_leaving_say_so_in_plain_words_and_twice_is_no_error,
+    an_owner_may_leave_and_the_room_stays,
+    a_list_is_by_latest_activity_and_pages_by_its_link,
+    a_service_acts_for_the_user_that_its_token_names,
+);
+
+async fn a_made_room_is_answered_whole_with_its_creator_as_owner(engine: Engine) {
+    let (world, service) = started(engine).await;
     let (ada, bob) = (world.user(&service, "ada"), world.user(&service, "bob"));
     let body =
         json!({"name": " Tea ", "description": "Leaves", "members": [bob.id, bob.id, ada.id]});
@@ -39,9 +48,8 @@ async fn a_made_room_is_answered_whole_with_its_creator_as_owner() {
     );
 }
 
-#[tokio::test]
-async fn a_chosen_id_is_taken_once() {
-    let (world, service) = started().await;
+async fn a_chosen_id_is_taken_once(engine: Engine) {
+    let (world, service) = started(engine).await;
     let (ada, bob) = (world.user(&service, "ada"), world.user(&service, "bob"));
     assert_eq!(ada.create("general").await.is(201)["id"], "general");
     bob.create("general").await.is_problem("taken", 409);
@@ -49,9 +57,8 @@ async fn a_chosen_id_is_taken_once() {
     bob.create("hidden").await.is_problem("taken", 409);
 }
 
-#[tokio::test]
-async fn joining_and_leaving_say_so_in_plain_words_and_twice_is_no_error() {
-    let (world, service) = started().await;
+async fn joining_and_leaving_say_so_in_plain_words_and_twice_is_no_error(engine: Engine) {
+    let (world, service) = started(engine).await;
     let (ada, bob) = (world.user(&service, "ada"), world.user(&service, "bob"));
     ada.create("tea").await.is(201);
     for _ in 0..2 {
@@ -72,9 +79,8 @@ async fn joining_and_leaving_say_so_in_plain_words_and_twice_is_no_error() {
     bob.post("/api/rooms/nowhere/join", &json!({})).await.is_problem("not-found", 404);
 }
 
-#[tokio::test]
-async fn an_owner_may_leave_and_the_room_stays() {
-    let (world, service) = started().await;
+async fn an_owner_may_leave_and_the_room_stays(engine: Engine) {
+    let (world, service) = started(engine).await;
     let (ada, bob) = (world.user(&service, "ada"), world.user(&service, "bob"));
     ada.create("tea").await.is(201);
     ada.post("/api/rooms/tea/leave", &json!({})).await.is(200);
@@ -85,9 +91,8 @@ async fn an_owner_may_leave_and_the_room_stays() {
     assert_eq!(room["members"][0]["role"], "owner");
 }
 
-#[tokio::test]
-async fn a_list_is_by_latest_activity_and_pages_by_its_link() {
-    let (world, service) = started().await;
+async fn a_list_is_by_latest_activity_and_pages_by_its_link(engine: Engine) {
+    let (world, service) = started(engine).await;
     let (ada, bob) = (world.user(&service, "ada"), world.user(&service, "bob"));
     for room in ["a", "b", "c", "d", "e"] {
         ada.create(room).await.is(201);
@@ -118,9 +123,8 @@ async fn a_list_is_by_latest_activity_and_pages_by_its_link() {
     }
 }
 
-#[tokio::test]
-async fn a_service_acts_for_the_user_that_its_token_names() {
-    let (world, service) = started().await;
+async fn a_service_acts_for_the_user_that_its_token_names(engine: Engine) {
+    let (world, service) = started(engine).await;
     let ada = world.user(&service, "ada");
     let person = Person { id: ada.id, name: "ada".into(), session: None };
     let chat = world.acting(&service, "chat", &person);

@@ -15,6 +15,8 @@ use chassis::serve::serve;
 use chassis::{Bus, Clock, Deps, Random, Running, Stop};
 use contract::caller::{Role, UserClaims};
 use contract::{SessionId, UserId};
+use harness::Engine;
+use harness::postgres::Database;
 use jsonwebtoken::{Algorithm, Header};
 use message::Config;
 use reqwest::{Method, StatusCode};
@@ -30,6 +32,7 @@ pub(crate) struct World {
     key: SigningKey,
     http: reqwest::Client,
     _keys: Running,
+    _database: Option<Database>,
 }
 
 /// A running message service.
@@ -56,8 +59,8 @@ pub(crate) struct Answer {
 }
 
 /// A world and a service in it.
-pub(crate) async fn started() -> (World, Service) {
-    let world = World::new();
+pub(crate) async fn started(engine: Engine) -> (World, Service) {
+    let world = World::on(engine);
     let service = world.start().await;
     (world, service)
 }
@@ -72,12 +75,14 @@ pub(crate) fn listen(router: Router) -> Running {
 }
 
 impl World {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn on(engine: Engine) -> Self {
         let (key, _) = SigningKey::generate().unwrap();
         let jwk = json!({"kty": "OKP", "crv": "Ed25519", "kid": key.public().id(), "x": key.public().x()});
         let jwks = json!({"keys": [jwk]});
         let keys = listen(Router::new().route("/jwks", get(move || async { axum::Json(jwks) })));
         let mut layers = Layers::defaults();
+        let database = engine.fresh();
+        layers.put("database.url", database.as_ref().map(Database::url).unwrap_or_default());
         layers.put("message.listen", "127.0.0.1:0");
         layers.put("message.bell", "bus");
         let jwks_url = format!("http://{}/jwks", keys.address);
@@ -89,6 +94,7 @@ impl World {
             layers,
             jwks_url,
             key,
+            _database: database,
             http: http.build().unwrap(),
             _keys: keys,
         }

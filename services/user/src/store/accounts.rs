@@ -2,16 +2,16 @@
 
 use std::str::FromStr;
 
+use chassis::database::{Row, Text, Transaction, again, query};
 use contract::caller::Role;
 use contract::{Timestamp, UserId};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
 
 use super::{Error, Store, Unique};
 use crate::account::{
     About, Account, AvatarUrl, Bio, DisplayName, Email, FirstName, LastName, Location, Phone,
     Username,
 };
+use crate::session::RefreshHash;
 
 /// Separates the words in the column `roles`.
 const ROLES_SEPARATOR: &str = ",";
@@ -29,10 +29,38 @@ const UPDATE: &str = "
         location = $12, updated_at = $13
     WHERE id = $1";
 
-const BY_ID: &str = "SELECT * FROM accounts WHERE id = $1";
-const BY_USERNAME: &str = "SELECT * FROM accounts WHERE username_key = $1";
-const BY_EMAIL: &str = "SELECT * FROM accounts WHERE email_key = $1";
-const BY_PHONE: &str = "SELECT * FROM accounts WHERE phone = $1";
+/// Column by column: a statement that PostgreSQL has prepared fails when a newer version adds one to `*`.
+macro_rules! accounts {
+    ($which:literal) => {
+        concat!(
+            "SELECT id, username, email, email_verified, phone, phone_verified, password, \
+             display_name, first_name, last_name, avatar_url, bio, location, roles, store_id, \
+             operator_group, created_at FROM accounts ",
+            $which
+        )
+    };
+}
+
+const BY_ID: &str = accounts!("WHERE id = $1");
+const BY_USERNAME: &str = accounts!("WHERE username_key = $1");
+const BY_EMAIL: &str = accounts!("WHERE email_key = $1");
+const BY_PHONE: &str = accounts!("WHERE phone = $1");
+
+const LOCK_BY_ID: Text = Text { sqlite: BY_ID, postgres: accounts!("WHERE id = $1 FOR UPDATE") };
+
+const LOCK_BY_TOKEN: Text = Text {
+    sqlite: accounts!(
+        "WHERE id = (
+            SELECT account_id FROM sessions
+            WHERE id = (SELECT session_id FROM refresh_tokens WHERE hash = $1))"
+    ),
+    postgres: accounts!(
+        "WHERE id = (
+            SELECT account_id FROM sessions
+            WHERE id = (SELECT session_id FROM refresh_tokens WHERE hash = $1))
+        FOR UPDATE"
+    ),
+};
 
 const WHO_HAS: &str = "
     SELECT username_key = $1 AS username, COALESCE(email_key = $2, FALSE) AS email,
@@ -40,13 +68,15 @@ const WHO_HAS: &str = "
     FROM accounts
     WHERE username_key = $1 OR email_key = $2 OR phone = $3";
 
-const PAGE: &str = r"
-    SELECT * FROM accounts
-    WHERE username_key > $1
+/// Both engines take the letters A to Z alone for their lower case: SQLite always, PostgreSQL by the
+/// collation of the columns.
+const PAGE: &str = accounts!(
+    r"WHERE username_key > $1
         AND (username_key LIKE $2 ESCAPE '\' OR lower(display_name) LIKE $2 ESCAPE '\')
         AND ($3 = '' OR ',' || roles || ',' LIKE '%,' || $3 || ',%')
     ORDER BY username_key
-    LIMIT $4";
+    LIMIT $4"
+);
 
 /// How an account is named by whoever wants in.
 #[derive(Debug, Clone)]
@@ -78,18 +108,18 @@ pub(crate) struct Search {
 
 impl Store {
     pub(crate) async fn find_account(&self, id: UserId) -> Result<Option<Account>, Error> {
-        let query = sqlx::query(BY_ID).bind(id.to_string());
-        query.fetch_optional(&self.db.reader).await?.as_ref().map(account).transpose()
+        let found = self.db.fetch_optional(query(BY_ID).bind(id.to_string())).await?;
+        found.as_ref().map(account).transpose()
     }
 
     pub(crate) async fn find_credentials(&self, name: &Name) -> Result<Option<Credentials>, Error> {
         let query = match name {
-            Name::Username(username) => sqlx::query(BY_USERNAME).bind(username.key()),
-            Name::Email(email) => sqlx::query(BY_EMAIL).bind(email.key()),
-            Name::Phone(phone) => sqlx::query(BY_PHONE).bind(phone.as_str().to_owned()),
+            Name::Username(username) => query(BY_USERNAME).bind(username.key()),
+            Name::Email(email) => query(BY_EMAIL).bind(email.key()),
+            Name::Phone(phone) => query(BY_PHONE).bind(phone.as_str()),
         };
-        let Some(row) = query.fetch_optional(&self.db.reader).await? else { return Ok(None) };
-        Ok(Some(Credentials { account: account(&row)?, password: row.try_get("password")? }))
+        let Some(row) = self.db.fetch_optional(query).await? else { return Ok(None) };
+        Ok(Some(Credentials { account: account(&row)?, password: row.get("password")? }))
     }
 
     /// What other accounts have of this, so that all of it can be said at once. The answer may be
@@ -100,19 +130,17 @@ impl Store {
         email: &Email,
         phone: Option<&Phone>,
     ) -> Result<Vec<Unique>, Error> {
-        let query = sqlx::query(WHO_HAS)
-            .bind(username.key())
-            .bind(email.key())
-            .bind(phone.map(Phone::as_str));
+        let query =
+            query(WHO_HAS).bind(username.key()).bind(email.key()).bind(phone.map(Phone::as_str));
         let mut taken = Vec::new();
-        for row in query.fetch_all(&self.db.reader).await? {
+        for row in self.db.fetch_all(query).await? {
             let columns = [
                 ("username", Unique::Username),
                 ("email", Unique::Email),
                 ("phone", Unique::Phone),
             ];
             for (column, unique) in columns {
-                if row.try_get::<bool, _>(column)? {
+                if row.get::<bool>(column)? {
                     taken.push(unique);
                 }
             }
@@ -126,34 +154,37 @@ impl Store {
         &self,
         id: UserId,
         now: Timestamp,
-        change: impl FnOnce(&mut Account),
+        change: impl Fn(&mut Account),
     ) -> Result<Option<Account>, Error> {
-        let mut transaction = self.begin().await?;
-        let Some(mut account) = find(&mut transaction, id).await? else { return Ok(None) };
-        change(&mut account);
-        update(&mut transaction, &account, now).await?;
-        transaction.commit().await?;
-        Ok(Some(account))
+        again(|| async {
+            let mut transaction = self.begin().await?;
+            let Some(mut account) = lock(&mut transaction, id).await? else { return Ok(None) };
+            change(&mut account);
+            update(&mut transaction, &account, now).await?;
+            transaction.commit().await?;
+            Ok(Some(account))
+        })
+        .await
     }
 
     /// A page of the directory, by username.
     pub(crate) async fn search(&self, search: &Search) -> Result<Vec<Account>, Error> {
-        let query = sqlx::query(PAGE)
-            .bind(&search.after)
+        let query = query(PAGE)
+            .bind(search.after.as_str())
             .bind(pattern(&search.part))
             .bind(search.role.map_or("", Role::as_str))
-            .bind(i64::from(search.limit));
-        query.fetch_all(&self.db.reader).await?.iter().map(account).collect()
+            .bind(search.limit);
+        self.db.fetch_all(query).await?.iter().map(account).collect()
     }
 }
 
 pub(super) async fn insert(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction,
     account: &Account,
     password: &str,
 ) -> Result<(), Error> {
     let about = &account.about;
-    sqlx::query(INSERT)
+    let query = query(INSERT)
         .bind(account.id.to_string())
         .bind(account.username.as_str())
         .bind(account.username.key())
@@ -168,19 +199,18 @@ pub(super) async fn insert(
         .bind(about.bio.as_ref().map(Bio::as_str))
         .bind(about.location.as_ref().map(Location::as_str))
         .bind(roles_text(&account.roles))
-        .bind(account.created_at.0)
-        .execute(connection)
-        .await?;
+        .bind(account.created_at.0);
+    transaction.execute(query).await?;
     Ok(())
 }
 
 async fn update(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction,
     account: &Account,
     now: Timestamp,
 ) -> Result<(), Error> {
     let about = &account.about;
-    sqlx::query(UPDATE)
+    let query = query(UPDATE)
         .bind(account.id.to_string())
         .bind(account.email.as_ref().map(Email::as_str))
         .bind(account.email.as_ref().map(Email::key))
@@ -193,29 +223,37 @@ async fn update(
         .bind(about.avatar_url.as_ref().map(AvatarUrl::as_str))
         .bind(about.bio.as_ref().map(Bio::as_str))
         .bind(about.location.as_ref().map(Location::as_str))
-        .bind(now.0)
-        .execute(connection)
-        .await?;
+        .bind(now.0);
+    transaction.execute(query).await?;
     Ok(())
 }
 
-/// The account `id`, as the transaction sees it.
-pub(super) async fn find(
-    connection: &mut SqliteConnection,
+/// The account `id`, which nobody else changes before the transaction ends.
+pub(super) async fn lock(
+    transaction: &mut Transaction,
     id: UserId,
 ) -> Result<Option<Account>, Error> {
-    let query = sqlx::query(BY_ID).bind(id.to_string());
-    query.fetch_optional(connection).await?.as_ref().map(account).transpose()
+    let found = transaction.fetch_optional(query(LOCK_BY_ID).bind(id.to_string())).await?;
+    found.as_ref().map(account).transpose()
 }
 
-fn account(row: &SqliteRow) -> Result<Account, Error> {
+/// The account that the refresh token `hash` was given to, likewise.
+pub(super) async fn lock_by_token(
+    transaction: &mut Transaction,
+    hash: &RefreshHash,
+) -> Result<Option<Account>, Error> {
+    let found = transaction.fetch_optional(query(LOCK_BY_TOKEN).bind(hash.as_slice())).await?;
+    found.as_ref().map(account).transpose()
+}
+
+fn account(row: &Row) -> Result<Account, Error> {
     Ok(Account {
         id: required(row, "id")?,
         username: required(row, "username")?,
         email: optional(row, "email")?,
-        email_verified: row.try_get("email_verified")?,
+        email_verified: row.get("email_verified")?,
         phone: optional(row, "phone")?,
-        phone_verified: row.try_get("phone_verified")?,
+        phone_verified: row.get("phone_verified")?,
         about: About {
             display_name: optional(row, "display_name")?,
             first_name: optional(row, "first_name")?,
@@ -224,19 +262,19 @@ fn account(row: &SqliteRow) -> Result<Account, Error> {
             bio: optional(row, "bio")?,
             location: optional(row, "location")?,
         },
-        roles: roles(row.try_get("roles")?)?,
-        store_id: row.try_get("store_id")?,
-        operator_group: row.try_get("operator_group")?,
-        created_at: Timestamp(row.try_get("created_at")?),
+        roles: roles(row.get("roles")?)?,
+        store_id: row.get("store_id")?,
+        operator_group: row.get("operator_group")?,
+        created_at: Timestamp(row.get("created_at")?),
     })
 }
 
-fn required<T: FromStr>(row: &SqliteRow, column: &'static str) -> Result<T, Error> {
+fn required<T: FromStr>(row: &Row, column: &'static str) -> Result<T, Error> {
     optional(row, column)?.ok_or(Error::Corrupt { column })
 }
 
-fn optional<T: FromStr>(row: &SqliteRow, column: &'static str) -> Result<Option<T>, Error> {
-    let text: Option<&str> = row.try_get(column)?;
+fn optional<T: FromStr>(row: &Row, column: &'static str) -> Result<Option<T>, Error> {
+    let text: Option<&str> = row.get(column)?;
     text.map(|text| text.parse().map_err(|_| Error::Corrupt { column })).transpose()
 }
 
@@ -255,7 +293,7 @@ fn roles_text(roles: &[Role]) -> String {
 /// Fits whatever contains `part`, in which no character means more than itself.
 fn pattern(part: &str) -> String {
     let mut pattern = String::from("%");
-    for c in part.to_lowercase().chars() {
+    for c in part.to_ascii_lowercase().chars() {
         if matches!(c, '%' | '_' | '\\') {
             pattern.push('\\');
         }

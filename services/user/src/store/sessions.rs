@@ -1,8 +1,7 @@
 //! Statements about sessions and their refresh tokens.
 
+use chassis::database::{Row, Text, Transaction, again, query};
 use contract::{SessionId, Timestamp, UserId};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
 
 use super::{Error, Store, accounts};
 use crate::account::Account;
@@ -22,28 +21,45 @@ const SPEND: &str = "
 
 const SPENT_BEFORE: &str = "SELECT session_id FROM refresh_tokens WHERE hash = $1";
 
-const SESSION: &str =
-    "SELECT id, account_id, created_at, expires_at, ended_at FROM sessions WHERE id = $1";
+const SESSION: &str = "SELECT id, created_at, expires_at, ended_at FROM sessions WHERE id = $1";
 
 const END: &str = "UPDATE sessions SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL";
 
 const RENEW: &str = "UPDATE sessions SET last_used_at = $2, expires_at = $3 WHERE id = $1";
 
-/// The least recently used go first.
+/// The least recently used go first. The one just opened stays, even if it looks older than others: it
+/// may, when replicas do not agree on the time.
 const TRIM: &str = "
     DELETE FROM sessions
-    WHERE account_id = $1 AND id NOT IN (
-        SELECT id FROM sessions WHERE account_id = $1 ORDER BY last_used_at DESC, id DESC LIMIT $2)";
+    WHERE account_id = $1 AND id <> $2 AND id NOT IN (
+        SELECT id FROM sessions WHERE account_id = $1 AND id <> $2
+        ORDER BY last_used_at DESC, id DESC LIMIT $3)";
 
-const SWEEP_SESSIONS: &str = "
-    DELETE FROM sessions
-    WHERE id IN (SELECT id FROM sessions WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)";
+const SWEEP_SESSIONS: Text = Text {
+    sqlite: "
+        DELETE FROM sessions
+        WHERE id IN (SELECT id FROM sessions WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)",
+    // What somebody else is at, another replica's sweep for one, is left to them.
+    postgres: "
+        DELETE FROM sessions
+        WHERE id = ANY (ARRAY (
+            SELECT id FROM sessions WHERE expires_at < $1 ORDER BY expires_at LIMIT $2
+            FOR UPDATE SKIP LOCKED))",
+};
 
-const SWEEP_TOKENS: &str = "
-    DELETE FROM refresh_tokens
-    WHERE hash IN (
-        SELECT hash FROM refresh_tokens
-        WHERE created_at < $1 AND used_at IS NOT NULL ORDER BY created_at LIMIT $2)";
+const SWEEP_TOKENS: Text = Text {
+    sqlite: "
+        DELETE FROM refresh_tokens
+        WHERE hash IN (
+            SELECT hash FROM refresh_tokens
+            WHERE created_at < $1 AND used_at IS NOT NULL ORDER BY created_at LIMIT $2)",
+    postgres: "
+        DELETE FROM refresh_tokens
+        WHERE hash = ANY (ARRAY (
+            SELECT hash FROM refresh_tokens
+            WHERE created_at < $1 AND used_at IS NOT NULL ORDER BY created_at LIMIT $2
+            FOR UPDATE SKIP LOCKED))",
+};
 
 /// A session and its first token, about to be stored.
 #[derive(Debug, Clone)]
@@ -81,14 +97,17 @@ pub(crate) enum Spent {
 impl Store {
     /// Stores a session of the account that was just checked.
     pub(crate) async fn open_session(&self, of: UserId, session: &NewSession) -> Result<(), Error> {
-        let mut transaction = self.begin().await?;
-        insert(&mut transaction, of, session).await?;
-        sqlx::query(TRIM)
-            .bind(of.to_string())
-            .bind(i64::from(session.per_account_max))
-            .execute(&mut *transaction)
-            .await?;
-        Ok(transaction.commit().await?)
+        again(|| async {
+            let mut transaction = self.begin().await?;
+            accounts::lock(&mut transaction, of).await?;
+            insert(&mut transaction, of, session).await?;
+            let others_max = session.per_account_max.saturating_sub(1);
+            let trim = query(TRIM).bind(of.to_string()).bind(session.id.to_string());
+            let trim = trim.bind(others_max);
+            transaction.execute(trim).await?;
+            Ok(transaction.commit().await?)
+        })
+        .await
     }
 
     /// Stores a new account with its first session.
@@ -98,10 +117,13 @@ impl Store {
         password: &str,
         session: &NewSession,
     ) -> Result<(), Error> {
-        let mut transaction = self.begin().await?;
-        accounts::insert(&mut transaction, account, password).await?;
-        insert(&mut transaction, account.id, session).await?;
-        Ok(transaction.commit().await?)
+        again(|| async {
+            let mut transaction = self.begin().await?;
+            accounts::insert(&mut transaction, account, password).await?;
+            insert(&mut transaction, account.id, session).await?;
+            Ok(transaction.commit().await?)
+        })
+        .await
     }
 
     /// Spends the token `hash`, and stores its successor when it was alive; `expiry` says how long
@@ -112,10 +134,13 @@ impl Store {
         renewal: &Renewal,
         expiry: impl Fn(&Family) -> Timestamp,
     ) -> Result<Spent, Error> {
-        let mut transaction = self.begin().await?;
-        let spent = spend(&mut transaction, hash, renewal, expiry).await?;
-        transaction.commit().await?;
-        Ok(spent)
+        again(|| async {
+            let mut transaction = self.begin().await?;
+            let spent = spend(&mut transaction, hash, renewal, &expiry).await?;
+            transaction.commit().await?;
+            Ok(spent)
+        })
+        .await
     }
 
     /// Deletes up to `limit` sessions that died before `now` and as many spent tokens older than
@@ -128,25 +153,27 @@ impl Store {
     ) -> Result<u64, Error> {
         let mut deleted = 0;
         for (statement, before) in [(SWEEP_SESSIONS, now), (SWEEP_TOKENS, forget)] {
-            let query = sqlx::query(statement).bind(before.0).bind(i64::from(limit));
-            deleted += query.execute(&self.db.writer).await?.rows_affected();
+            deleted += self.db.execute(query(statement).bind(before.0).bind(limit)).await?;
         }
         Ok(deleted)
     }
 }
 
 async fn spend(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction,
     hash: &RefreshHash,
     renewal: &Renewal,
     expiry: impl Fn(&Family) -> Timestamp,
 ) -> Result<Spent, Error> {
     let now = renewal.now;
-    let query = sqlx::query(SPEND).bind(hash.as_slice()).bind(now.0);
-    let Some(row) = query.fetch_optional(&mut *connection).await? else {
-        return spent_before(connection, hash, now).await;
+    let Some(account) = accounts::lock_by_token(transaction, hash).await? else {
+        return Ok(Spent::Unknown);
     };
-    let Some(family) = find_family(connection, row.try_get("session_id")?).await? else {
+    let spent = query(SPEND).bind(hash.as_slice()).bind(now.0);
+    let Some(row) = transaction.fetch_optional(spent).await? else {
+        return spent_before(transaction, hash, now).await;
+    };
+    let Some(family) = find_family(transaction, row.get("session_id")?).await? else {
         return Ok(Spent::Unknown);
     };
     if family.ended {
@@ -155,78 +182,63 @@ async fn spend(
     if family.expires_at <= now {
         return Ok(Spent::Expired);
     }
-    let Some(account) = accounts::find(connection, family.account).await? else {
-        return Ok(Spent::Unknown);
-    };
-    insert_token(connection, family.id, &renewal.hash, now).await?;
-    sqlx::query(RENEW)
-        .bind(family.id.to_string())
-        .bind(now.0)
-        .bind(expiry(&family).0)
-        .execute(connection)
-        .await?;
+    insert_token(transaction, family.id, &renewal.hash, now).await?;
+    let renewed = query(RENEW).bind(family.id.to_string()).bind(now.0).bind(expiry(&family).0);
+    transaction.execute(renewed).await?;
     Ok(Spent::Renewed { session: family.id, account: Box::new(account) })
 }
 
 /// A token that cannot be spent: whoever holds a spent one has stolen it, or was stolen from.
 async fn spent_before(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction,
     hash: &RefreshHash,
     now: Timestamp,
 ) -> Result<Spent, Error> {
-    let query = sqlx::query(SPENT_BEFORE).bind(hash.as_slice());
-    let Some(row) = query.fetch_optional(&mut *connection).await? else {
-        return Ok(Spent::Unknown);
-    };
+    let found = transaction.fetch_optional(query(SPENT_BEFORE).bind(hash.as_slice())).await?;
+    let Some(row) = found else { return Ok(Spent::Unknown) };
     let session: SessionId = parsed(&row, "session_id")?;
-    sqlx::query(END).bind(session.to_string()).bind(now.0).execute(connection).await?;
+    transaction.execute(query(END).bind(session.to_string()).bind(now.0)).await?;
     Ok(Spent::Reused { session })
 }
 
-async fn find_family(connection: &mut SqliteConnection, id: &str) -> Result<Option<Family>, Error> {
-    let Some(row) = sqlx::query(SESSION).bind(id).fetch_optional(connection).await? else {
+async fn find_family(transaction: &mut Transaction, id: &str) -> Result<Option<Family>, Error> {
+    let Some(row) = transaction.fetch_optional(query(SESSION).bind(id)).await? else {
         return Ok(None);
     };
     Ok(Some(Family {
         id: parsed(&row, "id")?,
-        account: parsed(&row, "account_id")?,
-        created_at: Timestamp(row.try_get("created_at")?),
-        expires_at: Timestamp(row.try_get("expires_at")?),
-        ended: row.try_get::<Option<i64>, _>("ended_at")?.is_some(),
+        created_at: Timestamp(row.get("created_at")?),
+        expires_at: Timestamp(row.get("expires_at")?),
+        ended: row.get::<Option<i64>>("ended_at")?.is_some(),
     }))
 }
 
 pub(super) async fn insert(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction,
     of: UserId,
     session: &NewSession,
 ) -> Result<(), Error> {
-    sqlx::query(INSERT_SESSION)
+    let inserted = query(INSERT_SESSION)
         .bind(session.id.to_string())
         .bind(of.to_string())
         .bind(session.now.0)
-        .bind(session.expires_at.0)
-        .execute(&mut *connection)
-        .await?;
-    insert_token(connection, session.id, &session.hash, session.now).await
+        .bind(session.expires_at.0);
+    transaction.execute(inserted).await?;
+    insert_token(transaction, session.id, &session.hash, session.now).await
 }
 
 async fn insert_token(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction,
     session: SessionId,
     hash: &RefreshHash,
     now: Timestamp,
 ) -> Result<(), Error> {
-    sqlx::query(INSERT_TOKEN)
-        .bind(hash.as_slice())
-        .bind(session.to_string())
-        .bind(now.0)
-        .execute(connection)
-        .await?;
+    let inserted = query(INSERT_TOKEN).bind(hash.as_slice()).bind(session.to_string()).bind(now.0);
+    transaction.execute(inserted).await?;
     Ok(())
 }
 
-fn parsed<T: std::str::FromStr>(row: &SqliteRow, column: &'static str) -> Result<T, Error> {
-    let text: &str = row.try_get(column)?;
+fn parsed<T: std::str::FromStr>(row: &Row, column: &'static str) -> Result<T, Error> {
+    let text: &str = row.get(column)?;
     text.parse().map_err(|_| Error::Corrupt { column })
 }

@@ -1,7 +1,7 @@
 //! Statements about the set-up code.
 
+use chassis::database::{again, query};
 use contract::Timestamp;
-use sqlx::Row as _;
 
 use super::sessions::{self, NewSession};
 use super::{Error, Store, accounts};
@@ -14,8 +14,21 @@ const OFFER: &str = "
     INSERT INTO setup (id, code_hash) VALUES (1, $1)
     ON CONFLICT (id) DO UPDATE SET code_hash = excluded.code_hash WHERE setup.used_at IS NULL";
 
+/// Of replicas that start together, the first alone inserts a row.
+const OFFER_FIRST: &str =
+    "INSERT INTO setup (id, code_hash) VALUES (1, $1) ON CONFLICT (id) DO NOTHING";
+
 /// Of two that use the code, the first alone changes a row.
 const USE: &str = "UPDATE setup SET used_at = $1 WHERE id = 1 AND used_at IS NULL";
+
+/// Whose code is in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Offer {
+    /// The one that was just offered.
+    Ours,
+    /// One that was there before, good or used.
+    Earlier,
+}
 
 /// What is known of the set-up code.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,21 +41,25 @@ pub(crate) enum Setup {
 
 impl Store {
     pub(crate) async fn find_setup(&self) -> Result<Option<Setup>, Error> {
-        let Some(row) = sqlx::query(FIND).fetch_optional(&self.db.reader).await? else {
-            return Ok(None);
-        };
-        if row.try_get::<Option<i64>, _>("used_at")?.is_some() {
+        let Some(row) = self.db.fetch_optional(query(FIND)).await? else { return Ok(None) };
+        if row.get::<Option<i64>>("used_at")?.is_some() {
             return Ok(Some(Setup::Used));
         }
-        let hash: Vec<u8> = row.try_get("code_hash")?;
+        let hash: &[u8] = row.get("code_hash")?;
         let hash = hash.try_into().map_err(|_| Error::Corrupt { column: "code_hash" })?;
         Ok(Some(Setup::Offered(hash)))
     }
 
     /// Makes `hash` the code's digest, unless the code was used.
     pub(crate) async fn offer_setup(&self, hash: &CodeHash) -> Result<(), Error> {
-        sqlx::query(OFFER).bind(hash.as_slice()).execute(&self.db.writer).await?;
+        self.db.execute(query(OFFER).bind(hash.as_slice())).await?;
         Ok(())
+    }
+
+    /// Makes `hash` the code's digest, unless there is one.
+    pub(crate) async fn offer_first_setup(&self, hash: &CodeHash) -> Result<Offer, Error> {
+        let inserted = self.db.execute(query(OFFER_FIRST).bind(hash.as_slice())).await?;
+        Ok(if inserted == 0 { Offer::Earlier } else { Offer::Ours })
     }
 
     /// Uses the code for `account`, in one transaction with storing it.
@@ -53,13 +70,15 @@ impl Store {
         session: &NewSession,
         now: Timestamp,
     ) -> Result<(), Error> {
-        let mut transaction = self.begin().await?;
-        let used = sqlx::query(USE).bind(now.0).execute(&mut *transaction).await?;
-        if used.rows_affected() == 0 {
-            return Err(Error::SetupUsed);
-        }
-        accounts::insert(&mut transaction, account, password).await?;
-        sessions::insert(&mut transaction, account.id, session).await?;
-        Ok(transaction.commit().await?)
+        again(|| async {
+            let mut transaction = self.begin().await?;
+            if transaction.execute(query(USE).bind(now.0)).await? == 0 {
+                return Err(Error::SetupUsed);
+            }
+            accounts::insert(&mut transaction, account, password).await?;
+            sessions::insert(&mut transaction, account.id, session).await?;
+            Ok(transaction.commit().await?)
+        })
+        .await
     }
 }

@@ -1,8 +1,17 @@
 //! Who is listed, and what others may read of an account.
 
+use harness::{Engine, on_both_engines};
 use serde_json::{Value, json};
 
 use crate::support::{Answer, access, ada, spoke};
+
+on_both_engines!(
+    others_are_seen_without_their_address_and_number,
+    an_id_that_nobody_has_or_could_have_is_not_found,
+    pages_follow_each_other_to_the_end,
+    a_search_looks_at_names_and_takes_no_character_for_another,
+    what_cannot_be_asked_for_is_refused,
+);
 
 fn names(body: &Value) -> Vec<&str> {
     body.as_array().unwrap().iter().map(|user| user["username"].as_str().unwrap()).collect()
@@ -15,9 +24,8 @@ fn next(answer: &Answer) -> Option<String> {
     Some(target.to_owned())
 }
 
-#[tokio::test]
-async fn others_are_seen_without_their_address_and_number() {
-    let spoke = spoke().await;
+async fn others_are_seen_without_their_address_and_number(engine: Engine) {
+    let spoke = spoke(engine).await;
     let mut body = ada();
     body["phone"] = json!("+4930123456");
     let ada = spoke.post("/api/register", &body).await.is(201);
@@ -29,9 +37,8 @@ async fn others_are_seen_without_their_address_and_number() {
     assert!(!text.contains("example.com") && !text.contains("4930"), "{text}");
 }
 
-#[tokio::test]
-async fn an_id_that_nobody_has_or_could_have_is_not_found() {
-    let spoke = spoke().await;
+async fn an_id_that_nobody_has_or_could_have_is_not_found(engine: Engine) {
+    let spoke = spoke(engine).await;
     let ada = spoke.registered("ada").await;
     for id in ["01933c1e-8a5b-7c3e-9b1d-2f6a5e4d3c2b", "7", "..%2f", "%ff"] {
         let path = format!("/api/users/{id}");
@@ -39,9 +46,8 @@ async fn an_id_that_nobody_has_or_could_have_is_not_found() {
     }
 }
 
-#[tokio::test]
-async fn pages_follow_each_other_to_the_end() {
-    let spoke = spoke().await;
+async fn pages_follow_each_other_to_the_end(engine: Engine) {
+    let spoke = spoke(engine).await;
     let mut session = Value::Null;
     for name in ["eve", "ada", "Cid", "bob", "dan"] {
         session = spoke.registered(name).await;
@@ -60,9 +66,8 @@ async fn pages_follow_each_other_to_the_end() {
     assert_eq!(pages, ["ada bob", "Cid dan", "eve"]);
 }
 
-#[tokio::test]
-async fn a_search_looks_at_names_and_takes_no_character_for_another() {
-    let spoke = spoke().await;
+async fn a_search_looks_at_names_and_takes_no_character_for_another(engine: Engine) {
+    let spoke = spoke(engine).await;
     for name in ["ada", "a_a", "bob"] {
         spoke.registered(name).await;
     }
@@ -83,9 +88,8 @@ async fn a_search_looks_at_names_and_takes_no_character_for_another() {
     }
 }
 
-#[tokio::test]
-async fn what_cannot_be_asked_for_is_refused() {
-    let spoke = spoke().await;
+async fn what_cannot_be_asked_for_is_refused(engine: Engine) {
+    let spoke = spoke(engine).await;
     let session = spoke.registered("ada").await;
     for query in ["limit=0", "limit=x", "cursor=!", "role=king"] {
         let path = format!("/api/users?{query}");

@@ -3,10 +3,22 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use harness::{Engine, on_both_engines};
 use reqwest::Method;
 use serde_json::json;
 
 use crate::support::{Answer, PASSWORD, Spoke, ada, answer, settings, spoke};
+
+on_both_engines!(
+    the_sixth_guess_at_an_account_has_to_wait_and_the_owner_gets_in_afterwards,
+    each_further_guess_waits_longer,
+    it_does_not_matter_how_the_account_is_named_or_whether_there_is_one,
+    a_burst_of_right_passwords_is_not_taken_for_guessing,
+    a_burst_of_guesses_at_once_is_counted_too,
+    an_address_is_slowed_down_whoever_it_guesses_at,
+    a_stranger_cannot_name_another_address_as_its_own,
+    guesses_at_the_set_up_code_are_slowed_down,
+);
 
 async fn guess_from(spoke: &Spoke, address: &str, name: &str, password: &str) -> Answer {
     let body = json!({"username": name, "password": password});
@@ -14,9 +26,10 @@ async fn guess_from(spoke: &Spoke, address: &str, name: &str, password: &str) ->
     answer(request.header("x-forwarded-for", address)).await
 }
 
-#[tokio::test]
-async fn the_sixth_guess_at_an_account_has_to_wait_and_the_owner_gets_in_afterwards() {
-    let spoke = spoke().await;
+async fn the_sixth_guess_at_an_account_has_to_wait_and_the_owner_gets_in_afterwards(
+    engine: Engine,
+) {
+    let spoke = spoke(engine).await;
     spoke.registered("ada").await;
     for _ in 0..5 {
         spoke.log_in("ada", "wrong password").await.problem("wrong-credentials", 401);
@@ -31,9 +44,8 @@ async fn the_sixth_guess_at_an_account_has_to_wait_and_the_owner_gets_in_afterwa
     spoke.log_in("ada", "wrong password").await.problem("wrong-credentials", 401);
 }
 
-#[tokio::test]
-async fn each_further_guess_waits_longer() {
-    let spoke = spoke().await;
+async fn each_further_guess_waits_longer(engine: Engine) {
+    let spoke = spoke(engine).await;
     spoke.registered("ada").await;
     for _ in 0..5 {
         spoke.log_in("ada", "wrong password").await.is(401);
@@ -43,9 +55,8 @@ async fn each_further_guess_waits_longer() {
     assert_eq!(spoke.log_in("ada", PASSWORD).await.headers["retry-after"], "30");
 }
 
-#[tokio::test]
-async fn it_does_not_matter_how_the_account_is_named_or_whether_there_is_one() {
-    let spoke = spoke().await;
+async fn it_does_not_matter_how_the_account_is_named_or_whether_there_is_one(engine: Engine) {
+    let spoke = spoke(engine).await;
     spoke.post("/api/register", &ada()).await.is(201);
     for _ in 0..5 {
         let body = json!({"email": "ada@example.com", "password": "wrong password"});
@@ -56,9 +67,8 @@ async fn it_does_not_matter_how_the_account_is_named_or_whether_there_is_one() {
     spoke.log_in("nobody", "wrong password").await.problem("rate-limited", 429);
 }
 
-#[tokio::test]
-async fn a_burst_of_right_passwords_is_not_taken_for_guessing() {
-    let spoke = spoke().await;
+async fn a_burst_of_right_passwords_is_not_taken_for_guessing(engine: Engine) {
+    let spoke = spoke(engine).await;
     spoke.registered("ada").await;
     let logins = (0..20).map(|_| spoke.log_in("ada", PASSWORD));
     for login in join_all(logins).await {
@@ -66,9 +76,8 @@ async fn a_burst_of_right_passwords_is_not_taken_for_guessing() {
     }
 }
 
-#[tokio::test]
-async fn a_burst_of_guesses_at_once_is_counted_too() {
-    let spoke = spoke().await;
+async fn a_burst_of_guesses_at_once_is_counted_too(engine: Engine) {
+    let spoke = spoke(engine).await;
     spoke.registered("ada").await;
     let guesses = (0..20).map(|_| spoke.log_in("ada", "wrong password"));
     let answers = join_all(guesses).await;
@@ -76,9 +85,8 @@ async fn a_burst_of_guesses_at_once_is_counted_too() {
     assert_eq!(answers.iter().filter(|answer| answer.status == 429).count(), 15);
 }
 
-#[tokio::test]
-async fn an_address_is_slowed_down_whoever_it_guesses_at() {
-    let spoke = spoke().await;
+async fn an_address_is_slowed_down_whoever_it_guesses_at(engine: Engine) {
+    let spoke = spoke(engine).await;
     spoke.registered("ada").await;
     for guess in 0..100 {
         let name = format!("nobody{guess}");
@@ -89,9 +97,8 @@ async fn an_address_is_slowed_down_whoever_it_guesses_at() {
     guess_from(&spoke, "192.0.2.2", "ada", PASSWORD).await.is(200);
 }
 
-#[tokio::test]
-async fn a_stranger_cannot_name_another_address_as_its_own() {
-    let spoke = settings().with("user.trusted_proxies=[]").start().await;
+async fn a_stranger_cannot_name_another_address_as_its_own(engine: Engine) {
+    let spoke = settings(engine).with("user.trusted_proxies=[]").start().await;
     spoke.registered("ada").await;
     for guess in 0..100 {
         let (name, address) = (format!("nobody{guess}"), format!("192.0.2.{guess}"));
@@ -100,9 +107,8 @@ async fn a_stranger_cannot_name_another_address_as_its_own() {
     guess_from(&spoke, "198.51.100.1", "ada", PASSWORD).await.problem("rate-limited", 429);
 }
 
-#[tokio::test]
-async fn guesses_at_the_set_up_code_are_slowed_down() {
-    let spoke = spoke().await;
+async fn guesses_at_the_set_up_code_are_slowed_down(engine: Engine) {
+    let spoke = spoke(engine).await;
     let mut body = ada();
     body["code"] = json!("wrong");
     for _ in 0..100 {

@@ -5,12 +5,14 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use chassis::tokens::{KeySet, Rules};
 use contract::Timestamp;
+use harness::{Engine, on_both_engines};
 
 use crate::support::{access, spoke};
 
-#[tokio::test]
-async fn the_published_keys_verify_what_the_service_signs() {
-    let spoke = spoke().await;
+on_both_engines!(the_published_keys_verify_what_the_service_signs);
+
+async fn the_published_keys_verify_what_the_service_signs(engine: Engine) {
+    let spoke = spoke(engine).await;
     let session = spoke.registered("ada").await;
     let published = spoke.get("/.well-known/jwks.json").await;
     assert_eq!(published.headers["content-type"], "application/json");
@@ -35,7 +37,7 @@ async fn the_published_keys_verify_what_the_service_signs() {
 
 #[tokio::test]
 async fn private_keys_are_their_owners_alone() {
-    let spoke = spoke().await;
+    let spoke = spoke(Engine::Sqlite).await;
     let private: Vec<_> = fs::read_dir(spoke.keys_folder())
         .unwrap()
         .map(Result::unwrap)

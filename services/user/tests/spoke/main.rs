@@ -1,6 +1,8 @@
-//! The user service as its callers meet it: a real listener on a free port, a real database in a
-//! folder of its own.
+//! The user service as its callers meet it: a real listener on a free port, a real database of its
+//! own, of either engine.
 
+#[cfg(test)]
+mod crashing;
 #[cfg(test)]
 mod directory;
 #[cfg(test)]
@@ -13,6 +15,8 @@ mod profile;
 mod refusals;
 #[cfg(test)]
 mod registering;
+#[cfg(test)]
+mod replicas;
 #[cfg(test)]
 mod restarting;
 #[cfg(test)]

@@ -1,12 +1,21 @@
 //! Making an account: every rule of every field.
 
+use harness::{Engine, on_both_engines};
 use serde_json::json;
 
 use crate::support::{access, account, ada, fields, refresh, settings, spoke};
 
-#[tokio::test]
-async fn registering_makes_an_account_and_signs_it_in() {
-    let spoke = spoke().await;
+on_both_engines!(
+    registering_makes_an_account_and_signs_it_in,
+    every_fault_of_the_body_is_listed,
+    what_another_account_has_is_named,
+    of_parallel_registrations_of_one_name_one_wins,
+    a_common_password_is_refused_unless_the_list_is_off,
+    nobody_registers_as_an_administrator,
+);
+
+async fn registering_makes_an_account_and_signs_it_in(engine: Engine) {
+    let spoke = spoke(engine).await;
     let mut body = ada();
     body["displayName"] = json!("Ada Lovelace");
     body["phone"] = json!("+4930123456");
@@ -28,17 +37,15 @@ async fn registering_makes_an_account_and_signs_it_in() {
     spoke.get_as(access(&session), "/api/profile").await.is(200);
 }
 
-#[tokio::test]
-async fn every_fault_of_the_body_is_listed() {
-    let spoke = spoke().await;
+async fn every_fault_of_the_body_is_listed(engine: Engine) {
+    let spoke = spoke(engine).await;
     let body = json!({"username": "a b", "email": "x", "password": "short", "phone": "12"});
     let fields = spoke.post("/api/register", &body).await.faulty_fields();
     assert_eq!(fields, ["username", "email", "password", "phone"]);
 }
 
-#[tokio::test]
-async fn what_another_account_has_is_named() {
-    let spoke = spoke().await;
+async fn what_another_account_has_is_named(engine: Engine) {
+    let spoke = spoke(engine).await;
     let mut body = ada();
     body["phone"] = json!("+4930123456");
     spoke.post("/api/register", &body).await.is(201);
@@ -56,9 +63,8 @@ async fn what_another_account_has_is_named() {
     assert_eq!(fields(&problem), ["email", "phone"]);
 }
 
-#[tokio::test]
-async fn of_parallel_registrations_of_one_name_one_wins() {
-    let spoke = spoke().await;
+async fn of_parallel_registrations_of_one_name_one_wins(engine: Engine) {
+    let spoke = spoke(engine).await;
     let body = ada();
     let (one, two, three) = tokio::join!(
         spoke.post("/api/register", &body),
@@ -70,19 +76,17 @@ async fn of_parallel_registrations_of_one_name_one_wins() {
     assert_eq!(statuses, [201, 409, 409]);
 }
 
-#[tokio::test]
-async fn a_common_password_is_refused_unless_the_list_is_off() {
+async fn a_common_password_is_refused_unless_the_list_is_off(engine: Engine) {
     let mut body = ada();
     body["password"] = json!("Password123");
-    let strict = spoke().await;
+    let strict = spoke(engine).await;
     assert_eq!(strict.post("/api/register", &body).await.faulty_fields(), ["password"]);
-    let lax = settings().with("user.passwords.blocklist=false").start().await;
+    let lax = settings(engine).with("user.passwords.blocklist=false").start().await;
     lax.post("/api/register", &body).await.is(201);
 }
 
-#[tokio::test]
-async fn nobody_registers_as_an_administrator() {
-    let spoke = spoke().await;
+async fn nobody_registers_as_an_administrator(engine: Engine) {
+    let spoke = spoke(engine).await;
     let mut body = ada();
     body["roles"] = json!(["admin"]);
     let session = spoke.post("/api/register", &body).await.is(201);

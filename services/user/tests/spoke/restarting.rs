@@ -4,12 +4,14 @@ use std::fs;
 
 use chassis::config::{Layers, Settings as _};
 use chassis::{Bus, Clock, Deps, Random};
+use harness::{Engine, on_both_engines};
 
 use crate::support::{PASSWORD, access, refresh, spoke};
 
-#[tokio::test]
-async fn accounts_sessions_and_keys_outlive_the_process() {
-    let spoke = spoke().await;
+on_both_engines!(accounts_sessions_and_keys_outlive_the_process, a_spent_refresh_token_stays_spent);
+
+async fn accounts_sessions_and_keys_outlive_the_process(engine: Engine) {
+    let spoke = spoke(engine).await;
     let session = spoke.registered("ada").await;
     let keys = spoke.get("/.well-known/jwks.json").await.is(200);
     let spoke = spoke.restart().await;
@@ -19,9 +21,8 @@ async fn accounts_sessions_and_keys_outlive_the_process() {
     spoke.log_in("ada", PASSWORD).await.is(200);
 }
 
-#[tokio::test]
-async fn a_spent_refresh_token_stays_spent() {
-    let spoke = spoke().await;
+async fn a_spent_refresh_token_stays_spent(engine: Engine) {
+    let spoke = spoke(engine).await;
     let session = spoke.registered("ada").await;
     spoke.refresh(refresh(&session)).await.is(200);
     let spoke = spoke.restart().await;

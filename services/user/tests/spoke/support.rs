@@ -8,11 +8,13 @@ use std::time::Duration;
 use chassis::config::{Layers, Settings as _};
 use chassis::{Bus, Clock, Deps, Random, Running};
 use contract::Timestamp;
+use harness::Engine;
+use harness::postgres::Database;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{Connection as _, SqliteConnection};
+use sqlx::{Connection as _, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 use user::Config;
 
@@ -21,12 +23,17 @@ const START: Timestamp = Timestamp(1_795_194_000_000);
 /// No test waits longer for one answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+const DROPS: &str = "DROP TABLE refresh_tokens; DROP TABLE sessions; DROP TABLE accounts";
+
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
 /// A service about to be started.
+#[derive(Clone)]
 pub(crate) struct Settings {
     layers: Layers,
-    folder: TempDir,
+    folder: Arc<TempDir>,
+    /// Where its database is, when that is no file.
+    server: Option<Arc<Database>>,
 }
 
 /// A started one.
@@ -45,14 +52,16 @@ pub(crate) struct Answer {
     pub(crate) body: Value,
 }
 
-pub(crate) fn settings() -> Settings {
-    let mut layers = Layers::defaults();
-    layers.command_line("user.listen=127.0.0.1:0");
-    Settings { layers, folder: tempfile::tempdir().unwrap() }
+pub(crate) fn settings(engine: Engine) -> Settings {
+    let (folder, server) = (tempfile::tempdir().unwrap(), engine.fresh());
+    let url = server.as_ref().map(Database::url).unwrap_or_default();
+    let (folder, server) = (Arc::new(folder), server.map(Arc::new));
+    let layers = Layers::defaults();
+    Settings { layers, folder, server }.with("user.listen=127.0.0.1:0").at(&url)
 }
 
-pub(crate) async fn spoke() -> Spoke {
-    settings().start().await
+pub(crate) async fn spoke(engine: Engine) -> Spoke {
+    settings(engine).start().await
 }
 
 pub(crate) fn ada() -> Value {
@@ -66,6 +75,12 @@ pub(crate) fn account(name: &str) -> Value {
 impl Settings {
     pub(crate) fn with(mut self, setting: &str) -> Self {
         self.layers.command_line(setting);
+        self
+    }
+
+    /// With its database at `url`.
+    pub(crate) fn at(mut self, url: &str) -> Self {
+        self.layers.put("database.url", url);
         self
     }
 
@@ -94,6 +109,11 @@ impl Spoke {
         self.settings.start_at(self.hands).await
     }
 
+    /// Starts another replica: on the same keys, the same database and the same time.
+    pub(crate) async fn replica(&self) -> Self {
+        self.settings.clone().start_at(self.hands.clone()).await
+    }
+
     pub(crate) fn later(&self, time: Duration) {
         let millis = i64::try_from(time.as_millis()).unwrap();
         self.hands.fetch_add(millis, Ordering::Relaxed);
@@ -105,14 +125,22 @@ impl Spoke {
 
     /// Takes the tables away behind the service's back.
     pub(crate) async fn break_database(&self) {
-        let path = self.settings.folder.path().join("user.db");
-        let options = SqliteConnectOptions::new().filename(path).foreign_keys(false);
-        let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
-        for statement in ["DROP TABLE refresh_tokens", "DROP TABLE sessions", "DROP TABLE accounts"]
-        {
-            sqlx::query(statement).execute(&mut connection).await.unwrap();
+        match &self.settings.server {
+            None => {
+                let path = self.settings.folder.path().join("user.db");
+                let options = SqliteConnectOptions::new().filename(path).foreign_keys(false);
+                let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+                sqlx::raw_sql(DROPS).execute(&mut connection).await.unwrap();
+            }
+            Some(server) => {
+                let mut connection = PgConnection::connect(&server.url()).await.unwrap();
+                sqlx::query("SET search_path = hubbub_user")
+                    .execute(&mut connection)
+                    .await
+                    .unwrap();
+                sqlx::raw_sql(DROPS).execute(&mut connection).await.unwrap();
+            }
         }
-        connection.close().await.unwrap();
     }
 
     /// The text that was told under `label` when it started.

@@ -1,0 +1,99 @@
+-- The same as in the folder beside this one, on a server that replicas share. Names are compared byte
+-- by byte (COLLATE "C"), as SQLite does it. What the batch has just made or moved itself is not asked
+-- for again by foreign keys: they would look up every row's room once more.
+
+CREATE TABLE meta (
+    key   TEXT COLLATE "C" PRIMARY KEY,
+    value TEXT NOT NULL
+);
+
+-- A sequence of commits. Whoever writes locks its row first, so that two writers take turns. How many
+-- rows there are is how many writers each replica has.
+CREATE TABLE shards (
+    shard BIGINT PRIMARY KEY,
+    head  BIGINT NOT NULL
+);
+
+INSERT INTO shards (shard, head) SELECT shard, 0 FROM generate_series(0, 3) AS shard;
+
+-- Its rows change with every message: room is left for that on each page.
+CREATE TABLE rooms (
+    id               TEXT COLLATE "C" PRIMARY KEY,
+    name             TEXT NOT NULL,
+    search           TEXT NOT NULL,
+    description      TEXT,
+    kind             TEXT NOT NULL,
+    creator_id       UUID NOT NULL,
+    is_private       BOOLEAN NOT NULL,
+    created_at       BIGINT NOT NULL,
+    head_seq         BIGINT NOT NULL,
+    message_count    BIGINT NOT NULL,
+    member_count     BIGINT NOT NULL,
+    last_message_seq BIGINT NOT NULL,
+    active_at        BIGINT NOT NULL
+) WITH (fillfactor = 50);
+
+CREATE INDEX rooms_by_activity ON rooms (active_at, id);
+
+CREATE TABLE members (
+    room_id   TEXT COLLATE "C" NOT NULL REFERENCES rooms (id),
+    user_id   UUID NOT NULL,
+    username  TEXT,
+    role      TEXT NOT NULL,
+    joined_at BIGINT NOT NULL,
+    PRIMARY KEY (room_id, user_id)
+);
+
+CREATE INDEX members_by_user ON members (user_id, room_id);
+
+CREATE TABLE messages (
+    line         BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id           UUID NOT NULL,
+    room_id      TEXT COLLATE "C" NOT NULL,
+    seq          BIGINT NOT NULL,
+    n            BIGINT NOT NULL,
+    user_id      UUID NOT NULL,
+    username     TEXT NOT NULL,
+    content      TEXT NOT NULL,
+    message_type TEXT NOT NULL,
+    parent_id    UUID,
+    client_id    UUID,
+    created_at   BIGINT NOT NULL
+);
+
+CREATE UNIQUE INDEX messages_by_id ON messages (id);
+CREATE UNIQUE INDEX messages_by_place ON messages (room_id, seq);
+CREATE UNIQUE INDEX messages_by_client_id ON messages (user_id, client_id)
+    WHERE client_id IS NOT NULL;
+
+-- One partition for each day, made ahead by the service, so that an old day can be dropped as a whole.
+-- What lies outside of all of them is kept too.
+CREATE TABLE log (
+    shard_seq   BIGINT NOT NULL,
+    shard       BIGINT NOT NULL,
+    room_id     TEXT COLLATE "C" NOT NULL,
+    seq         BIGINT NOT NULL,
+    type        TEXT NOT NULL,
+    ts          BIGINT NOT NULL,
+    message_seq BIGINT,
+    payload     TEXT,
+    CHECK ((message_seq IS NULL) <> (payload IS NULL))
+) PARTITION BY RANGE (ts);
+
+CREATE TABLE log_outside PARTITION OF log DEFAULT;
+
+CREATE INDEX log_by_place ON log (room_id, seq);
+CREATE INDEX log_by_commit ON log (shard, shard_seq);
+
+-- Makes the partition of a day, counted from the Unix epoch, unless it is there.
+CREATE FUNCTION make_log_day(day BIGINT) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    name TEXT := 'log_' || to_char(to_timestamp(day * 86400) AT TIME ZONE 'UTC', 'YYYYMMDD');
+BEGIN
+    -- Replicas take turns.
+    PERFORM pg_advisory_xact_lock('log'::regclass::bigint);
+    IF to_regclass(name) IS NULL THEN
+        EXECUTE format('CREATE TABLE %I PARTITION OF log FOR VALUES FROM (%s) TO (%s)',
+            name, day * 86400000, (day + 1) * 86400000);
+    END IF;
+END $$;
