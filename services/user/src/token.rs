@@ -1,6 +1,7 @@
 //! Access tokens: signed with a key of ours, checked by everybody with its public half.
 
 use std::fs;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -18,6 +19,8 @@ use crate::config::Config;
 const FILE_PREFIX: &str = "tokens-";
 /// After it.
 const FILE_SUFFIX: &str = ".key";
+/// Held by whoever makes the first.
+const LOCK: &str = "tokens.lock";
 /// Most token keys that are kept at a time.
 const KEYS_MAX: usize = 16;
 
@@ -44,7 +47,7 @@ impl Issuer {
         let folder = config.identity.keys_folder(&deps.data);
         let mut keys = load(&folder)?;
         if keys.is_empty() {
-            keys.push(make(&folder)?);
+            keys = make_first(&folder)?;
         }
         let jwks = jwks(&keys);
         let key = keys.swap_remove(0);
@@ -135,6 +138,20 @@ fn read(path: PathBuf) -> Result<SigningKey, StartError> {
     }
 }
 
+/// Replicas that start together in one folder take turns: one makes the key, the others find it.
+fn make_first(folder: &Path) -> Result<Vec<SigningKey>, StartError> {
+    let path = folder.join(LOCK);
+    let fault = |source| StartError::Path { path: path.clone(), source };
+    let mut options = fs::OpenOptions::new();
+    let turn = options.create(true).append(true).mode(0o600).open(&path).map_err(fault)?;
+    turn.lock().map_err(fault)?;
+    let mut keys = load(folder)?;
+    if keys.is_empty() {
+        keys.push(make(folder)?);
+    }
+    Ok(keys)
+}
+
 fn make(folder: &Path) -> Result<SigningKey, StartError> {
     let fault = |fault| StartError::Key { path: folder.to_owned(), fault };
     let (key, pem) = SigningKey::generate().map_err(fault)?;
@@ -156,4 +173,23 @@ fn jwks(keys: &[SigningKey]) -> String {
         })
     };
     serde_json::json!({ "keys": keys.iter().map(jwk).collect::<Vec<_>>() }).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn of_replicas_that_start_together_one_makes_the_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let ids = thread::scope(|scope| {
+            let id = || make_first(folder.path()).unwrap()[0].public().id();
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(id)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+        });
+        assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+        assert_eq!(files(folder.path()).unwrap().len(), 1);
+    }
 }
