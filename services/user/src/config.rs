@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chassis::config::{Faults, Layers, Settings};
 use chassis::secret::Secret;
-use chassis::{database, identity, serve};
+use chassis::{StartError, database, identity, serve};
 use serde::Deserialize;
 
 use crate::address::Proxies;
@@ -33,6 +33,8 @@ pub(crate) struct Section {
     #[serde(rename = "database")]
     pub(crate) database_file: PathBuf,
     setup_code: Secret<String>,
+    /// Read when `setup_code` is empty.
+    setup_code_file: PathBuf,
     #[serde(with = "chassis::config::span")]
     pub(crate) access_token_life: Duration,
     #[serde(with = "chassis::config::span")]
@@ -60,8 +62,21 @@ pub(crate) struct Passwords {
 
 impl Config {
     /// The code of the first administrator, where the operator chose one.
-    pub(crate) fn setup_code(&self) -> Option<&str> {
-        Some(self.section.setup_code.expose().trim()).filter(|code| !code.is_empty())
+    pub(crate) fn setup_code(&self) -> Result<Option<Secret<String>>, StartError> {
+        let Section { setup_code, setup_code_file, .. } = &self.section;
+        if !setup_code.expose().trim().is_empty() {
+            return Ok(Some(setup_code.clone()));
+        }
+        if setup_code_file.as_os_str().is_empty() {
+            return Ok(None);
+        }
+        let code = Secret::from_file(setup_code_file)?;
+        if is_long_enough(&code) {
+            Ok(Some(code))
+        } else {
+            let message = "expected a file with at least 6 characters";
+            Err(StartError::Config(Faults::one("user.setup_code_file", message)))
+        }
     }
 
     pub(crate) const fn password_rules(&self) -> Rules {
@@ -83,14 +98,18 @@ impl Settings for Config {
     }
 }
 
+fn is_long_enough(code: &Secret<String>) -> bool {
+    code.expose().trim().chars().count() >= SETUP_CODE_LENGTH_MIN
+}
+
 fn check(section: &Section, faults: &mut Faults) {
     let mut require = |holds: bool, key: &str, message: &str| {
         if !holds {
             faults.0.extend(Faults::one(format!("user.{key}"), message).0);
         }
     };
-    let code = section.setup_code.expose().trim().chars().count();
-    let code_fits = code == 0 || code >= SETUP_CODE_LENGTH_MIN;
+    let code = &section.setup_code;
+    let code_fits = code.expose().trim().is_empty() || is_long_enough(code);
     require(code_fits, "setup_code", "expected at least 6 characters, or none");
     require(!section.access_token_life.is_zero(), "access_token_life", "expected more than 0s");
     require(!section.sweep_interval.is_zero(), "sweep_interval", "expected more than 0s");
@@ -114,7 +133,7 @@ mod tests {
         assert!(config.section.listen.ip().is_loopback());
         assert_eq!(config.password_rules(), Rules::UncommonPassword);
         assert_eq!(config.section.access_token_life, Duration::from_mins(15));
-        assert!(config.setup_code().is_none());
+        assert!(config.setup_code().unwrap().is_none());
     }
 
     #[test]
@@ -139,5 +158,25 @@ mod tests {
         let faults = Config::read(&layers).unwrap_err();
         let keys: Vec<_> = faults.0.iter().map(|fault| fault.key.as_str()).collect();
         assert_eq!(keys, ["user.setup_code", "user.passwords.parallel"]);
+    }
+
+    #[test]
+    fn a_set_up_code_may_stand_in_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("code");
+        let mut layers = Layers::defaults();
+        layers.put("user.setup_code_file", path.to_str().unwrap());
+        let code = |layers: &Layers| Config::read(layers).unwrap().setup_code();
+        let absent = code(&layers).unwrap_err().to_string();
+        assert!(absent.contains(path.to_str().unwrap()), "{absent}");
+        for short in ["", "12345\n"] {
+            std::fs::write(&path, short).unwrap();
+            let refused = code(&layers).unwrap_err().to_string();
+            assert!(refused.contains("user.setup_code_file") && !refused.contains("12345"));
+        }
+        std::fs::write(&path, "open-sesame\n").unwrap();
+        assert_eq!(code(&layers).unwrap().unwrap().expose(), "open-sesame");
+        layers.put("user.setup_code", "123456");
+        assert_eq!(code(&layers).unwrap().unwrap().expose(), "123456");
     }
 }

@@ -70,12 +70,13 @@ const SWEEP_ROWS_MAX: u32 = 1_000;
 /// Starts the service: opens what it needs, binds, serves.
 pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
     let stop = Stop::new();
+    let chosen_code = config.setup_code()?;
     let file = deps.data.join(&config.section.database_file);
     let database = Database::open(&config.database, &file, &SCHEMA).await?;
     let store = Store::new(database.clone());
     let issuer = Issuer::open(&config, &deps)?;
     let identity = Identity::with_keys(&config.identity, "user", &deps, issuer.key_source()?);
-    let drawn_code = setup::offer(&store, config.setup_code(), &deps.random).await;
+    let drawn_code = setup::offer(&store, chosen_code.as_ref(), &deps.random).await;
     let drawn_code = drawn_code.map_err(|error| StartError::Other(error.into()))?;
 
     let users = Arc::new(users(&config, &deps, store, issuer, &stop));

@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use chassis::Random;
+use chassis::secret::Secret;
 use contract::caller::Role;
 use contract::user::{Register, Setup as Body};
 use sha2::{Digest as _, Sha256};
@@ -29,11 +30,11 @@ const GROUP_LENGTH: usize = 5;
 /// returned to be told once, by one replica alone.
 pub(crate) async fn offer(
     store: &Store,
-    configured: Option<&str>,
+    configured: Option<&Secret<String>>,
     random: &Random,
 ) -> Result<Option<String>, store::Error> {
     if let Some(code) = configured {
-        store.offer_setup(&digest(code)).await?;
+        store.offer_setup(&digest(code.expose())).await?;
         return Ok(None);
     }
     let code = draw(random);
