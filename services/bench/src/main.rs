@@ -10,6 +10,7 @@ mod doors;
 mod echo;
 mod figures;
 mod frames;
+mod ingest;
 mod issuer;
 mod latency;
 mod load;
@@ -57,6 +58,8 @@ enum Which {
     Sockets(sockets::Options),
     /// What idle connections cost in memory, beside nginx and HAProxy.
     Memory(memory::Options),
+    /// How many messages per second are acknowledged, on both engines.
+    Ingest(ingest::Options),
     /// How long it takes to find a route among 10, 1,000 and 10,000.
     Routes(doors::Options),
     /// What each feature of the gateway costs a request.
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         Which::Latency(options) => latency::run(&options),
         Which::Sockets(options) => sockets::run(&options),
         Which::Memory(options) => memory::run(&options),
+        Which::Ingest(options) => ingest::run(&options),
         Which::Routes(options) => doors::routes(&options),
         Which::Features(options) => doors::features(&options),
         Which::All(options) => all::run(&options),

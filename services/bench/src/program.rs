@@ -24,6 +24,7 @@ pub(crate) fn as_named() -> Option<ExitCode> {
     match name.as_str() {
         "gateway" => Some(run(gateway::PROGRAM, gateway::start)),
         "hubbub" => Some(run(embedded::PROGRAM, embedded::start)),
+        "message" => Some(run(message::PROGRAM, message::start)),
         "upstream" => Some(upstream::main()),
         "echo" => Some(echo::main()),
         _ => None,

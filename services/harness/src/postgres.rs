@@ -45,7 +45,7 @@ impl Database {
     pub fn fresh() -> Result<Self, Error> {
         let port = shared_server()?;
         let database = Self { port, name: format!("t_{}", Uuid::new_v4().simple()) };
-        programs::run(&mut database.tool("createdb")?)?;
+        programs::run(tool("createdb", port)?.arg(&database.name))?;
         Ok(database)
     }
 
@@ -54,20 +54,13 @@ impl Database {
     pub fn url(&self) -> String {
         url(self.port, &self.name)
     }
-
-    fn tool(&self, name: &str) -> Result<Command, Error> {
-        let mut command = Command::new(programs::postgres_folder()?.join(name));
-        command.args(["-h", "127.0.0.1", "-U", "postgres", "-p", &self.port.to_string()]);
-        command.arg(&self.name);
-        Ok(command)
-    }
 }
 
 impl Drop for Database {
     fn drop(&mut self) {
         // What is not dropped here goes with the server.
-        if let Ok(mut command) = self.tool("dropdb") {
-            programs::run(command.args(["--if-exists", "--force"])).ok();
+        if let Ok(mut command) = tool("dropdb", self.port) {
+            programs::run(command.args(["--if-exists", "--force"]).arg(&self.name)).ok();
         }
     }
 }
@@ -117,6 +110,20 @@ impl Server {
         }
     }
 
+    /// Makes an empty database `name`.
+    ///
+    /// # Errors
+    /// When it is there already, or the server is not.
+    pub fn make(&self, name: &str) -> Result<(), Error> {
+        programs::run(tool("createdb", self.port)?.arg(name))
+    }
+
+    /// The process that everything of the server descends from, while it runs.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     /// Where clients find its database `name`; `postgres` is always there.
     #[must_use]
     pub fn url(&self, name: &str) -> String {
@@ -132,6 +139,13 @@ impl Drop for Server {
 
 fn url(port: u16, database: &str) -> String {
     format!("postgres://postgres@127.0.0.1:{port}/{database}")
+}
+
+/// A program of PostgreSQL that talks to the server at `port`.
+fn tool(name: &str, port: u16) -> Result<Command, Error> {
+    let mut command = Command::new(programs::postgres_folder()?.join(name));
+    command.args(["-h", "127.0.0.1", "-U", "postgres", "-p", &port.to_string()]);
+    Ok(command)
 }
 
 /// The port of the server of this run, started by whoever comes first.
