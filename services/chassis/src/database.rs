@@ -6,6 +6,7 @@
 //! it, and stand side by side in a [`Text`] where they do not.
 
 mod config;
+mod list;
 mod postgres;
 mod query;
 mod sqlite;
@@ -18,6 +19,7 @@ use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
 pub use crate::database::config::Config;
+pub use crate::database::list::List;
 pub use crate::database::query::{Query, Row, Text, Value, query};
 pub use crate::database::transaction::{
     BreaksOff, Isolation, Transaction, again, is_worth_another_try,

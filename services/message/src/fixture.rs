@@ -36,6 +36,7 @@ pub(crate) fn settings(queue: usize) -> Config {
         queue_commands_max: queue.try_into().unwrap(),
         batch_commands_max: 256.try_into().unwrap(),
         linger: std::time::Duration::from_millis(2),
+        remembered_members_max: 1_000,
     }
 }
 

@@ -2,6 +2,7 @@
 //! as a constant; no rule of a conversation does, but for who may see a room, which lists have to
 //! ask of the database.
 
+mod append;
 pub(crate) mod batch;
 mod days;
 mod log;
@@ -106,8 +107,11 @@ impl Error {
         match self {
             Self::Raced => true,
             Self::Database(error) => {
-                let unique = error.as_database_error().is_some_and(|e| e.is_unique_violation());
-                unique || is_worth_another_try(error)
+                let said = error.as_database_error();
+                let code = said.and_then(sqlx::error::DatabaseError::code);
+                let is_unique = said.is_some_and(sqlx::error::DatabaseError::is_unique_violation);
+                let is_stale = code.as_deref() == Some(append::STALE);
+                is_unique || is_stale || is_worth_another_try(error)
             }
             Self::Corrupt(_) | Self::Encoding(_) => false,
         }

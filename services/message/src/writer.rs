@@ -8,6 +8,7 @@
 //! batch that another one got in front of is judged anew.
 
 pub(crate) mod known;
+mod memory;
 pub(crate) mod plan;
 
 use std::collections::HashSet;
@@ -31,7 +32,9 @@ use crate::command::{Author, Draft, NewRoom, Outcome, Sent, Work};
 use crate::error::Error;
 use crate::store::batch::Names;
 use crate::store::{self, Shard, Store};
-use crate::writer::plan::{Entry, Plan};
+use crate::writer::known::Known;
+use crate::writer::memory::Memory;
+use crate::writer::plan::{Changes, Entry, Plan};
 
 /// How the writer gathers.
 #[derive(Debug, Clone, Deserialize)]
@@ -44,6 +47,8 @@ pub struct Config {
     /// How long a batch may wait for as many commands as the one before it had.
     #[serde(with = "chassis::config::span")]
     pub linger: Duration,
+    /// Members of rooms that a writer remembers.
+    pub remembered_members_max: usize,
 }
 
 /// How often a batch is judged anew that another replica's writer got in front of.
@@ -88,6 +93,7 @@ impl Writer {
                 random: random.clone(),
                 batch_max: config.batch_commands_max.get(),
                 linger: config.linger,
+                memory: Memory::new(config.remembered_members_max),
                 latest: Timestamp(0),
                 state: State::Working,
             };
@@ -166,6 +172,7 @@ struct Task {
     random: Random,
     batch_max: usize,
     linger: Duration,
+    memory: Memory,
     /// The moment of the batch before: time in the log never runs backwards.
     latest: Timestamp,
     state: State,
@@ -245,19 +252,49 @@ impl Task {
 
     async fn store_batch(&mut self, batch: &[Command]) -> Result<Committed, store::Error> {
         self.latest = self.latest.max(self.clock.now());
+        match self.memory.recall(batch) {
+            Some(known) => match self.store_from_memory(batch, known).await {
+                // Something happened that is not remembered: the database knows.
+                Err(error) if error.is_a_race() => self.store_from_database(batch).await,
+                done => done,
+            },
+            None => self.store_from_database(batch).await,
+        }
+    }
+
+    async fn store_from_memory(
+        &mut self,
+        batch: &[Command],
+        known: Known,
+    ) -> Result<Committed, store::Error> {
+        let (answers, changes) = self.judge(batch, known);
+        if answers.iter().any(Result::is_err) {
+            return Err(store::Error::Raced);
+        }
+        self.store.append(self.shard, &changes).await?;
+        self.memory.keep(changes.rooms);
+        Ok((answers, changes.log))
+    }
+
+    async fn store_from_database(&mut self, batch: &[Command]) -> Result<Committed, store::Error> {
         let mut transaction = self.store.begin(self.shard).await?;
         let known = transaction.look_up(&names(batch)).await?;
-        let mut plan = Plan::new(known, self.latest, &self.random);
-        let answers =
-            batch.iter().map(|command| plan.judge(&command.author, &command.work)).collect();
-        let changes = plan.finish();
+        let (answers, changes) = self.judge(batch, known);
         if changes.log.is_empty() {
             transaction.give_up().await?;
         } else {
             transaction.write(&changes).await?;
             transaction.commit().await?;
         }
+        self.memory.keep(changes.rooms);
         Ok((answers, changes.log))
+    }
+
+    fn judge(&self, batch: &[Command], known: Known) -> (Vec<Result<Outcome, Error>>, Changes) {
+        let mut plan = Plan::new(known, self.latest, &self.random);
+        let judged = batch.iter().map(|command| plan.judge(&command.author, &command.work));
+        let answers = judged.collect();
+        (answers, plan.finish())
     }
 
     /// Tells everybody what became of the command, and rings.

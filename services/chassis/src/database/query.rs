@@ -7,6 +7,8 @@ use sqlx::sqlite::{Sqlite as SqliteEngine, SqliteRow};
 use sqlx::{Decode, Executor, Row as _, Type};
 use uuid::Uuid;
 
+use super::List;
+
 /// A statement in both dialects. Both number their parameters `$1`, `$2`, so that one text often is
 /// both.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +38,8 @@ pub enum Value<'q> {
     Bytes(&'q [u8]),
     /// An id, or none.
     Id(Option<Uuid>),
+    /// Many values.
+    List(List<'q>),
 }
 
 /// A statement and what it is about.
@@ -91,7 +95,7 @@ impl<'q> Query<'q> {
 
 /// Both engines take the same values, each by types of its own.
 macro_rules! bound {
-    ($name:ident, $engine:ty, $dialect:ident) => {
+    ($name:ident, $engine:ty, $dialect:ident, $list:ident) => {
         impl<'q> Query<'q> {
             fn $name(
                 self,
@@ -103,14 +107,29 @@ macro_rules! bound {
                     Value::Boolean(yes) => query.bind(yes),
                     Value::Bytes(bytes) => query.bind(bytes),
                     Value::Id(id) => query.bind(id),
+                    Value::List(list) => $list(query, list),
                 })
             }
         }
     };
 }
 
-bound!(for_sqlite, SqliteEngine, sqlite);
-bound!(for_postgres, PostgresEngine, postgres);
+bound!(for_sqlite, SqliteEngine, sqlite, bind_json);
+bound!(for_postgres, PostgresEngine, postgres, bind_array);
+
+type Of<'q, E> = sqlx::query::Query<'q, E, <E as sqlx::Database>::Arguments>;
+
+fn bind_json<'q>(query: Of<'q, SqliteEngine>, list: List<'q>) -> Of<'q, SqliteEngine> {
+    query.bind(list.json())
+}
+
+fn bind_array<'q>(query: Of<'q, PostgresEngine>, list: List<'q>) -> Of<'q, PostgresEngine> {
+    match list {
+        List::Texts(texts) => query.bind(texts),
+        List::Integers(numbers) => query.bind(numbers),
+        List::Ids(ids) => query.bind(ids),
+    }
+}
 
 /// A row that was found.
 pub enum Row {
@@ -192,5 +211,11 @@ impl<'q> From<&'q [u8]> for Value<'q> {
 impl From<Uuid> for Value<'_> {
     fn from(id: Uuid) -> Self {
         Self::Id(Some(id))
+    }
+}
+
+impl<'q> From<List<'q>> for Value<'q> {
+    fn from(list: List<'q>) -> Self {
+        Self::List(list)
     }
 }

@@ -2,7 +2,7 @@
 //! whatever they change is written with one statement for each table. Lists travel as one JSON
 //! parameter.
 
-use chassis::database::{Isolation, Row, Text, Transaction, query};
+use chassis::database::{Database, Isolation, Row, Text, Transaction, query};
 use contract::message::Message;
 use contract::{ClientId, MessageId, RoomId, UserId};
 use serde::Serialize;
@@ -12,12 +12,9 @@ use crate::store::{Error, Shard, Store};
 use crate::writer::known::{Known, KnownRoom, Origin};
 use crate::writer::plan::{Changes, Entry};
 
-/// The first statement of every batch: on PostgreSQL another replica's writer waits here, and then
-/// sees what this one left. SQLite lets nobody else write anyway.
-const LOCK_SHARD: Text = Text {
-    sqlite: "SELECT head FROM shards WHERE shard = $1",
-    postgres: "SELECT head FROM shards WHERE shard = $1 FOR UPDATE",
-};
+/// The first statement of every batch on PostgreSQL: another replica's writer waits here, and then sees
+/// what this one left. SQLite lets nobody else write anyway.
+const LOCK_SHARD: &str = "SELECT head FROM shards WHERE shard = $1 FOR UPDATE";
 const KNOWN_ROOMS: Text = Text {
     sqlite: concat!(
         "SELECT ",
@@ -169,7 +166,12 @@ impl Store {
     /// Begins to write to `shard`; nobody else writes there until the batch is gone.
     pub(crate) async fn begin(&self, shard: Shard) -> Result<Batch, Error> {
         let mut transaction = self.database.begin(Isolation::Locking).await?;
-        transaction.fetch_optional(query(LOCK_SHARD).bind(shard.0)).await?;
+        match self.database {
+            Database::Sqlite(_) => {}
+            Database::Postgres(_) => {
+                transaction.execute(query(LOCK_SHARD).bind(shard.0)).await?;
+            }
+        }
         Ok(Batch { transaction, shard })
     }
 }

@@ -64,6 +64,13 @@ impl KnownRoom {
         }
     }
 
+    /// The room once what was changed is stored.
+    pub(crate) fn settled(mut self) -> Self {
+        self.origin = Origin::Stored { head: self.room.last_seq };
+        self.touched.clear();
+        self
+    }
+
     pub(crate) fn made(id: RoomId, creator: UserId, new: &NewRoom, now: Timestamp) -> Self {
         let room = Room {
             id,
