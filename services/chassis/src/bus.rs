@@ -1,5 +1,12 @@
 //! Where events are rung. The store is the truth, the bus is a doorbell: a subscriber hears an
 //! event, or that it missed some, and then reads the store.
+//!
+//! Inside one process that is a channel of this process; between several it is NATS. Both
+//! keep the same promises: ringing never waits, what one publisher rings in a channel is heard in
+//! that order, and whoever may have missed something is told so.
+
+mod config;
+mod nats;
 
 use std::sync::Arc;
 
@@ -7,11 +14,27 @@ use contract::Event;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
+use crate::{Random, StartError};
+
+pub use config::Config;
+use nats::Nats;
+
 /// Carries events from those who store them to those who show them. Never waits for a listener.
 #[derive(Debug, Clone)]
 pub enum Bus {
     /// Inside one process.
-    Local(broadcast::Sender<Arc<Event>>),
+    Local(broadcast::Sender<Heard>),
+    /// Between processes. Made by [`Bus::open`] alone.
+    Nats(Nats),
+}
+
+/// Whom a bus reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Parts of this process.
+    Process,
+    /// Every process that is on it.
+    Network,
 }
 
 impl Bus {
@@ -21,22 +44,99 @@ impl Bus {
         Self::Local(broadcast::Sender::new(capacity.max(1)))
     }
 
-    /// Rings `event`. It is lost when nobody listens: the store has it.
-    pub fn publish(&self, event: Arc<Event>) {
-        match self {
-            Self::Local(sender) => {
-                sender.send(event).ok();
+    /// The bus that `config` names, with the same `capacity`; `name` is what the server's operator
+    /// reads of this process. A server that is away is no error: the bus goes on looking for it.
+    pub async fn open(
+        config: &Config,
+        capacity: usize,
+        name: &str,
+        random: &Random,
+    ) -> Result<Self, StartError> {
+        match config.broker() {
+            None => Ok(Self::local(capacity)),
+            Some(broker) => {
+                let fan = broadcast::Sender::new(capacity.max(1));
+                Nats::open(broker, fan, name, random).await.map(Self::Nats)
             }
         }
     }
 
-    /// Listens from now on.
+    /// Rings `event`. It is lost when nobody listens: the store has it. Never waits.
+    pub fn publish(&self, event: Arc<Event>) {
+        match self {
+            Self::Local(sender) => {
+                sender.send(Heard::Event(event)).ok();
+            }
+            Self::Nats(nats) => nats.publish(event),
+        }
+    }
+
+    /// Listens from now on; between processes from when [`Bus::settled`] ends, or else a gap tells
+    /// of the moment.
     #[must_use]
     pub fn subscribe(&self) -> Subscription {
         match self {
-            Self::Local(sender) => Subscription::Local(sender.subscribe()),
+            Self::Local(sender) => Subscription(sender.subscribe()),
+            Self::Nats(nats) => Subscription(nats.subscribe()),
         }
     }
+
+    /// Waits until what was subscribed to is in force, or the server is known to be away; a bounded
+    /// time. Safe to drop.
+    pub async fn settled(&self) {
+        match self {
+            Self::Local(_) => {}
+            Self::Nats(nats) => nats.settled().await,
+        }
+    }
+
+    /// Whom it reaches.
+    #[must_use]
+    pub const fn reach(&self) -> Reach {
+        match self {
+            Self::Local(_) => Reach::Process,
+            Self::Nats(_) => Reach::Network,
+        }
+    }
+
+    /// What it has done so far; nothing is counted inside one process.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        match self {
+            Self::Local(_) => Counts::default(),
+            Self::Nats(nats) => nats.counts(),
+        }
+    }
+
+    /// Sends what still waits and ends; a bounded time.
+    pub async fn close(&self) {
+        match self {
+            Self::Local(_) => {}
+            Self::Nats(nats) => nats.close().await,
+        }
+    }
+}
+
+/// What a bus between processes has done since it was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Connections that came about.
+    pub connections: u64,
+    /// Connections that were lost.
+    pub outages: u64,
+    /// Events that were handed to the connection, those of a second try among them.
+    pub rung: u64,
+    /// Events of channels for which there was no place any more while the server was away, and those
+    /// that it would not take for their size.
+    pub lost: u64,
+    /// Events that came in.
+    pub heard: u64,
+    /// What came in and was no event.
+    pub unreadable: u64,
+    /// What the server complained about.
+    pub complaints: u64,
+    /// How often listeners were told that they may have missed something.
+    pub gaps: u64,
 }
 
 /// What a listener hears.
@@ -50,60 +150,15 @@ pub enum Heard {
 
 /// One listener.
 #[derive(Debug)]
-pub enum Subscription {
-    /// Inside one process.
-    Local(broadcast::Receiver<Arc<Event>>),
-}
+pub struct Subscription(broadcast::Receiver<Heard>);
 
 impl Subscription {
     /// The next thing heard; `None` when the bus is gone. Safe to drop: nothing is lost by it.
     pub async fn next(&mut self) -> Option<Heard> {
-        match self {
-            Self::Local(receiver) => match receiver.recv().await {
-                Ok(event) => Some(Heard::Event(event)),
-                Err(RecvError::Lagged(_)) => Some(Heard::Gap),
-                Err(RecvError::Closed) => None,
-            },
+        match self.0.recv().await {
+            Ok(heard) => Some(heard),
+            Err(RecvError::Lagged(_)) => Some(Heard::Gap),
+            Err(RecvError::Closed) => None,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use contract::{EventKind, Timestamp};
-
-    use super::*;
-
-    fn event(seq: u64) -> Arc<Event> {
-        Arc::new(Event {
-            channel: "room:general".parse().unwrap(),
-            epoch: "e".to_owned(),
-            seq,
-            kind: EventKind::MessageCreated,
-            ts: Timestamp(0),
-            data: serde_json::value::RawValue::from_string("{}".to_owned()).unwrap(),
-        })
-    }
-
-    #[tokio::test]
-    async fn a_listener_hears_events_in_order() {
-        let bus = Bus::local(8);
-        let mut ear = bus.subscribe();
-        bus.publish(event(1));
-        bus.publish(event(2));
-        for want in [1, 2] {
-            let Some(Heard::Event(heard)) = ear.next().await else { panic!("no event") };
-            assert_eq!(heard.seq, want);
-        }
-    }
-
-    #[tokio::test]
-    async fn a_listener_that_lags_hears_a_gap_and_then_what_is_left() {
-        let bus = Bus::local(2);
-        let mut ear = bus.subscribe();
-        (1..=5).for_each(|seq| bus.publish(event(seq)));
-        assert!(matches!(ear.next().await, Some(Heard::Gap)));
-        let Some(Heard::Event(heard)) = ear.next().await else { panic!("no event") };
-        assert_eq!(heard.seq, 4);
     }
 }

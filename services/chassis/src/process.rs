@@ -17,7 +17,7 @@ use tracing::{info, warn};
 
 use crate::config::{Faults, Layers, Settings};
 use crate::running::Drained;
-use crate::{Bus, Clock, Deps, Random, Running, StartError, keys, telemetry};
+use crate::{Bus, Clock, Deps, Random, Running, StartError, bus, keys, telemetry};
 
 /// `EX_USAGE`.
 const EXIT_USAGE: u8 = 64;
@@ -42,7 +42,7 @@ struct Config {
     /// From the signal to the end, whatever is still in flight.
     #[serde(with = "crate::config::span")]
     grace: Duration,
-    /// How many events a listener of the in-process bus may lag behind.
+    /// How many events a listener of the bus may lag behind.
     bus_capacity: usize,
 }
 
@@ -130,28 +130,42 @@ fn text_of((name, value): (std::ffi::OsString, std::ffi::OsString)) -> Option<(S
     Some((name.into_string().ok()?, value.into_string().ok()?))
 }
 
+/// What a part is told, and its process.
+struct Told<C> {
+    part: C,
+    process: Config,
+    log: telemetry::Config,
+    bus: bus::Config,
+}
+
 /// The settings of the part and of the process, or every fault of both.
-fn read<C: Settings>(layers: &Layers) -> Result<(C, Config, telemetry::Config), Faults> {
+fn read<C: Settings>(layers: &Layers) -> Result<Told<C>, Faults> {
     let mut faults = layers.faults();
     let part = faults.take(C::read(layers));
     let process = faults.take(layers.section("process"));
     let log = layers.section::<telemetry::Config>("telemetry");
     let log = faults.take(log.and_then(telemetry::Config::check));
-    let all = part.zip(process).zip(log).map(|((part, process), log)| (part, process, log));
-    faults.or(all)
+    let bus = faults.take(bus::Config::read(layers));
+    match (part, process, log, bus) {
+        (Some(part), Some(process), Some(log), Some(bus)) => {
+            faults.or(Some(Told { part, process, log, bus }))
+        }
+        _ => Err(faults),
+    }
 }
 
 fn run<C, S, F>(
     program: &Program,
     arguments: &Arguments,
     layers: &Layers,
-    (part, process, log): (C, Config, telemetry::Config),
+    told: Told<C>,
     start: S,
 ) -> Result<(), StartError>
 where
     S: FnOnce(C, Deps) -> F,
     F: Future<Output = Result<Running, StartError>>,
 {
+    let Told { part, process, log, bus } = told;
     telemetry::install(&log).map_err(|error| StartError::Other(error.into()))?;
     layers.warnings().iter().for_each(|warning| warn!("{warning}"));
     keys::make_folder(&arguments.data)?;
@@ -159,18 +173,17 @@ where
         .enable_all()
         .build()
         .map_err(|error| StartError::Other(error.into()))?;
-    let deps = Deps {
-        bus: Bus::local(process.bus_capacity),
-        clock: Clock::System,
-        random: Random::System,
-        data: arguments.data.clone(),
-    };
     runtime.block_on(async {
         let mut signals = Signals::listen()?;
+        let random = Random::System;
+        let bus = Bus::open(&bus, process.bus_capacity, program.name, &random).await?;
+        let (clock, data) = (Clock::System, arguments.data.clone());
+        let deps = Deps { bus: bus.clone(), clock, random, data };
         let running = start(part, deps).await?;
         say(&summary(program, arguments, &running));
         signals.next().await;
         drain(running, process.grace, &mut signals).await;
+        bus.close().await;
         Ok(())
     })
 }

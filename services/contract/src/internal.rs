@@ -1,5 +1,6 @@
 //! Bodies of the calls between the parts, which the gateway never routes.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -186,4 +187,22 @@ impl Access {
 pub struct Rings {
     /// At most [`BATCH_ITEMS_MAX`], in order.
     pub events: Vec<Event>,
+}
+
+/// The payload of the subjects `room.{id}` of NATS, which name the channel.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Ring<'a> {
+    /// Which life of the log.
+    #[serde(borrow)]
+    pub epoch: Cow<'a, str>,
+    /// Its number in that log.
+    pub seq: u64,
+    /// What happened.
+    #[serde(rename = "type")]
+    pub kind: EventKind,
+    /// When it was stored.
+    pub ts: Timestamp,
+    /// The thing that it happened to.
+    #[serde(borrow)]
+    pub data: &'a RawValue,
 }

@@ -367,7 +367,7 @@ mod tests {
     #[test]
     fn older_names_go_on_working() {
         let mut layers = layers("[gateway]\nlisten = '0.0.0.0:8000'");
-        let vars = [("PORT", "9000"), ("CHAT_SERVICE_URL", "http://chat:80/"), ("NATS_URL", "x")];
+        let vars = [("PORT", "9000"), ("CHAT_SERVICE_URL", "http://chat:80/"), ("SMTP_HOST", "x")];
         layers.environment(
             "gateway.listen",
             vars.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())),

@@ -8,7 +8,7 @@ use super::{Fault, Layer};
 type Setting = (String, String);
 
 /// Names that the older systems know and this version does not serve: read over with a warning.
-const UNSERVED: [&str; 4] = ["JWT_SECRET", "NATS_URL", "SMTP_HOST", "SMTP_PORT"];
+const UNSERVED: [&str; 3] = ["JWT_SECRET", "SMTP_HOST", "SMTP_PORT"];
 
 /// Translates the variable `name`; `None` when it is no older name. `listen` is the key of the
 /// running binary's own listener and where it listens so far, whose port `PORT` means.
@@ -21,6 +21,7 @@ pub(super) fn translate(
         "PORT" => port(listen, value),
         "LOG_LEVEL" => Ok(vec![set("telemetry.level", &value.to_ascii_lowercase())]),
         "DATABASE_URL" => Ok(vec![set("database.url", value)]),
+        "NATS_URL" => Ok(vec![set("bus.url", value)]),
         "USER_SERVICE_URL" => url(name, value).map(|url| {
             let keys = format!("{url}/.well-known/jwks.json");
             vec![

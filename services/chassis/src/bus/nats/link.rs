@@ -1,0 +1,212 @@
+//! What is known about the connection: whether it is there, and from when on it can be relied on.
+//! Learns it from the client's events; waits for nothing.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_nats::{ClientError, Event as ClientEvent};
+use contract::Event;
+use tokio::sync::{Notify, broadcast, watch};
+use tracing::{info, warn};
+
+use super::count::Tally;
+use super::outbox::{Kept, Outbox};
+use crate::bus::Heard;
+
+/// Everything that the tasks of the bus and those who ring it share.
+#[derive(Debug)]
+pub(super) struct Link {
+    outbox: Mutex<Outbox>,
+    /// To everybody of this process who listens.
+    fan: broadcast::Sender<Heard>,
+    status: watch::Sender<Status>,
+    /// Rung when there is something to send.
+    pub(super) work: Notify,
+    /// Rung when listeners may have missed something.
+    pub(super) missed: Notify,
+    pub(super) tally: Tally,
+    /// Where the servers are, for the log.
+    place: String,
+}
+
+/// What is known about the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Status {
+    pub(super) line: Line,
+    /// How many connections there have been, this one counted in.
+    pub(super) connection: u64,
+    pub(super) interest: Interest,
+    /// For what the server has answered.
+    pub(super) proved: Option<Proved>,
+    /// Whether the log has heard of a complaint about this connection.
+    complaint: Told,
+}
+
+/// Whether there is a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Line {
+    /// The first one is not there yet.
+    Opening,
+    Up,
+    /// There is none; the log may have heard why.
+    Away(Told),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    Yes,
+    No,
+}
+
+/// Whether anybody listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Interest {
+    None,
+    Listening,
+}
+
+/// A connection on which the server has answered, and whether it knew by then that we listen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Proved {
+    pub(super) connection: u64,
+    pub(super) interest: Interest,
+}
+
+impl Status {
+    /// Whether there is nothing to wait for: all is in force, or nothing can be.
+    pub(super) fn is_settled(&self) -> bool {
+        let all = Proved { connection: self.connection, interest: self.interest };
+        match self.line {
+            Line::Opening => false,
+            Line::Up => self.proved == Some(all),
+            Line::Away(_) => true,
+        }
+    }
+}
+
+impl Link {
+    pub(super) fn new(outbox: Outbox, fan: broadcast::Sender<Heard>, place: String) -> Self {
+        let status = Status {
+            line: Line::Opening,
+            connection: 0,
+            interest: Interest::None,
+            proved: None,
+            complaint: Told::No,
+        };
+        Self {
+            outbox: Mutex::new(outbox),
+            fan,
+            status: watch::Sender::new(status),
+            work: Notify::new(),
+            missed: Notify::new(),
+            tally: Tally::default(),
+            place,
+        }
+    }
+
+    pub(super) fn outbox(&self) -> MutexGuard<'_, Outbox> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn status(&self) -> Status {
+        *self.status.borrow()
+    }
+
+    pub(super) fn watch(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
+    }
+
+    /// Puts `event` where it is sent from.
+    pub(super) fn push(&self, event: Arc<Event>) {
+        if self.outbox().push(event) == Kept::No {
+            self.tally.lost.add(1);
+        }
+        self.work.notify_one();
+    }
+
+    /// Somebody listens from now on.
+    pub(super) fn listen(&self) -> broadcast::Receiver<Heard> {
+        let receiver = self.fan.subscribe();
+        self.status.send_modify(|status| status.interest = Interest::Listening);
+        self.work.notify_one();
+        receiver
+    }
+
+    /// Tells everybody who listens. It is nobody's loss when nobody does.
+    pub(super) fn tell(&self, heard: Heard) {
+        match &heard {
+            Heard::Event(_) => self.tally.heard.add(1),
+            Heard::Gap => self.tally.gaps.add(1),
+        }
+        self.fan.send(heard).ok();
+    }
+
+    /// The server has answered.
+    pub(super) fn prove(&self, proved: Proved) {
+        self.status.send_modify(|status| status.proved = Some(proved));
+    }
+
+    /// Takes in what the client says. Never waits: the client's own task is calling.
+    pub(super) fn learn(&self, event: &ClientEvent) {
+        match event {
+            ClientEvent::Connected => self.rise(),
+            ClientEvent::Disconnected => self.fall(),
+            ClientEvent::LameDuckMode | ClientEvent::SlowConsumer(_) => self.missed.notify_one(),
+            ClientEvent::ServerError(error) => self.complain(&error.to_string()),
+            ClientEvent::ClientError(error) => self.fail(error),
+            // We ask for both, when we end.
+            ClientEvent::Draining | ClientEvent::Closed => {}
+        }
+    }
+
+    fn rise(&self) {
+        self.outbox().rise();
+        self.tally.connections.add(1);
+        self.status.send_modify(|status| {
+            status.line = Line::Up;
+            status.connection += 1;
+            status.complaint = Told::No;
+        });
+        info!(bus.servers = self.place, "Connected to NATS");
+        self.work.notify_one();
+    }
+
+    fn fall(&self) {
+        let lost = self.outbox().fall();
+        self.tally.lost.add(lost);
+        self.tally.outages.add(1);
+        self.status.send_modify(|status| status.line = Line::Away(Told::No));
+        warn!(bus.servers = self.place, "NATS is away: live push pauses, messages are kept");
+    }
+
+    /// A connection did not come about. The log hears the first reason of an outage.
+    fn fail(&self, error: &ClientError) {
+        let is_news = self.status.send_if_modified(|status| {
+            let is_news = matches!(status.line, Line::Opening | Line::Away(Told::No));
+            if is_news {
+                status.line = Line::Away(Told::Yes);
+            }
+            is_news
+        });
+        if is_news {
+            let (cause, place) = (error.to_string(), &self.place);
+            warn!(
+                cause,
+                bus.servers = place,
+                "NATS cannot be reached; it is tried again and again"
+            );
+        }
+    }
+
+    /// The log hears the first complaint about a connection.
+    fn complain(&self, complaint: &str) {
+        self.tally.complaints.add(1);
+        let is_news = self.status.send_if_modified(|status| {
+            let is_news = status.complaint == Told::No;
+            status.complaint = Told::Yes;
+            is_news
+        });
+        if is_news {
+            warn!(complaint, bus.servers = self.place, "NATS complains");
+        }
+    }
+}
