@@ -19,7 +19,7 @@ use crate::bell::http::Ringer;
 pub enum Way {
     /// Over the bus that this process shares with the chat service.
     Bus,
-    /// To the chat service by HTTP.
+    /// To the chat service by HTTP, unless there is a bus between the processes.
     Http,
 }
 

@@ -23,6 +23,7 @@ mod writer;
 
 use std::time::Duration;
 
+use chassis::bus::Reach;
 use chassis::database::Database;
 use chassis::health::Health;
 use chassis::http_client;
@@ -102,9 +103,10 @@ async fn make_days(store: Store, clock: Clock, stop: Stop) {
 }
 
 fn bell(config: &Config, deps: &Deps, stop: &Stop) -> Result<Bell, StartError> {
-    match config.bell {
-        Way::Bus => Ok(Bell::Bus(deps.bus.clone())),
-        Way::Http => {
+    match (config.bell, deps.bus.reach()) {
+        // Every chat service hears a bus between processes; by HTTP it is one of them.
+        (Way::Bus, _) | (Way::Http, Reach::Network) => Ok(Bell::Bus(deps.bus.clone())),
+        (Way::Http, Reach::Process) => {
             let keys = config.identity.keys_folder(&deps.data);
             let tokens = ServiceTokens::open(NAME, &keys, deps)?;
             let (base, window) = (&config.rings.chat_url, config.rings.window);
