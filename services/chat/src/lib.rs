@@ -46,7 +46,6 @@ pub const PROGRAM: Program = Program {
     listen_key: "chat.listen",
 };
 
-#[expect(clippy::unused_async, reason = "every part is started by an async function")]
 /// Starts the service: opens its keys, binds its address, listens to the bus.
 pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
     let stop = Stop::new();
@@ -54,6 +53,8 @@ pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
     let identity = Identity::open(&config.identity, NAME, &deps)?;
     let node = Arc::new(node(&config.chat, &deps, conversations, identity, &stop));
     listen(&node, &deps, &stop);
+    // Whoever comes first is to miss nothing.
+    deps.bus.settled().await;
     let api = Api { node, bus: deps.bus };
     let health = Health::new("Chat Service", PROGRAM.version, deps.clock, stop.clone());
     let Chat { listen, server, .. } = &config.chat;
@@ -104,6 +105,7 @@ fn listen(node: &Node, deps: &Deps, stop: &Stop) {
     let ear = Ear {
         hub: node.hub.clone(),
         conversations: node.conversations.clone(),
+        random: deps.random.clone(),
         stop: stop.clone(),
         check_interval: node.config.head_check_interval,
     };

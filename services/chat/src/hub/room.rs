@@ -102,7 +102,7 @@ impl Room {
             *heard = event.seq.max(*heard);
             return None;
         }
-        if event.seq == state.last + 1 {
+        if state.last.checked_add(1) == Some(event.seq) {
             state.deliver(event);
             return None;
         }
@@ -122,9 +122,11 @@ impl Room {
         None
     }
 
-    /// Passes on what was read to fill a hole; the next hole if there is one already.
+    /// Passes on what was read to fill a hole; the next hole if there is one already. A ring of which
+    /// the log knows nothing is forgotten: whoever reads has seen all that was stored before it.
     pub(crate) fn fill(&self, log: Log) -> Option<Hole> {
         let mut state = self.state();
+        let before = state.last;
         let Filling::Yes { heard } = std::mem::take(&mut state.filling) else { return None };
         let is_whole = state.epoch.as_ref() == Some(&log.epoch) && state.continues(&log);
         if !is_whole {
@@ -138,7 +140,8 @@ impl Room {
                 state.deliver(&Event { channel, epoch, seq, kind, ts, data });
             }
         }
-        (heard > state.last).then(|| state.begin_filling(&self.channel, heard))
+        let is_news = heard > state.last && state.last > before;
+        is_news.then(|| state.begin_filling(&self.channel, heard))
     }
 
     /// The log could not be read; the next event or check finds the hole again.
@@ -188,7 +191,8 @@ impl State {
     /// Whether `log` says everything after the last event, one by one.
     fn continues(&self, log: &Log) -> bool {
         let mut fresh = log.events.iter().map(|event| event.seq).filter(|seq| *seq > self.last);
-        let next = fresh.clone().zip(self.last + 1..).all(|(seq, expected)| seq == expected);
+        let next =
+            fresh.clone().zip(self.last.saturating_add(1)..).all(|(seq, expected)| seq == expected);
         log.recovered && next && fresh.next_back().unwrap_or(self.last) >= log.head
     }
 
@@ -273,6 +277,24 @@ mod tests {
         assert_eq!((next.after, room.last()), (4, 4));
         assert_eq!(room.fill(log(&[5, 6], 6)), None);
         assert_eq!(room.last(), 6);
+    }
+
+    #[test]
+    fn a_ring_of_which_the_log_knows_nothing_is_forgotten() {
+        let room = room(1);
+        room.hear(&event("e1", 1_000)).unwrap();
+        let again = room.fill(log(&[2], 2)).unwrap();
+        assert_eq!((again.after, room.fill(log(&[], 2))), (2, None));
+        assert_eq!(room.hear(&event("e1", 3)), None);
+        assert_eq!(room.last(), 3);
+    }
+
+    #[test]
+    fn the_highest_number_there_is_does_no_harm() {
+        let room = room(u64::MAX);
+        assert_eq!(room.hear(&event("e1", u64::MAX)), None);
+        assert_eq!(room.fill(log(&[], 0)), None);
+        assert_eq!(room.hear(&event("e1", 1)), None);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::client::Client;
-use crate::script::Bell;
-use crate::world::{World, user};
+use crate::script::{Bell, Mood};
+use crate::world::{World, until, user};
 
 fn tea(world: &World, messages: usize) {
     world.script.public("tea", &[user("ada"), user("bob")]);
@@ -129,6 +129,24 @@ async fn a_gap_on_the_bus_is_filled_at_once() {
     for number in 0..8 {
         world.script.say("noise", user("bob"), &number.to_string());
     }
+    assert_eq!(seqs(&mut ada, 1).await, [2]);
+}
+
+#[tokio::test]
+async fn a_gap_while_the_store_is_away_is_filled_when_it_is_back() {
+    let world = World::with_bus(2);
+    tea(&world, 1);
+    world.script.public("noise", &[user("bob")]);
+    let chat = world.start().await;
+    let mut ada = Client::open(&world, &chat, "ada").await;
+    ada.subscribe("room:tea").await;
+    world.script.set_mood(Mood::Down);
+    world.script.say("tea", user("bob"), "2");
+    for number in 0..8 {
+        world.script.say("noise", user("bob"), &number.to_string());
+    }
+    until(|| world.script.head_checks() >= 3).await;
+    world.script.set_mood(Mood::Well);
     assert_eq!(seqs(&mut ada, 1).await, [2]);
 }
 

@@ -26,7 +26,7 @@ pub(crate) enum Bell {
     Silent,
 }
 
-/// Whether the service answers batches.
+/// Whether the service answers batches, and what is asked for to catch up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mood {
     Well,
@@ -52,6 +52,8 @@ struct Store {
     batches: Vec<usize>,
     /// The last query of `GET /api/rooms`.
     query: String,
+    /// How often heads were asked for.
+    head_checks: u64,
 }
 
 #[derive(Default)]
@@ -71,6 +73,7 @@ impl Script {
             rooms: HashMap::new(),
             batches: Vec::new(),
             query: String::new(),
+            head_checks: 0,
         };
         Self { state: Arc::new(Mutex::new(store)), bus }
     }
@@ -99,6 +102,10 @@ impl Script {
 
     pub(crate) fn query(&self) -> String {
         self.store().query.clone()
+    }
+
+    pub(crate) fn head_checks(&self) -> u64 {
+        self.store().head_checks
     }
 
     /// Another life of every log.
@@ -226,18 +233,25 @@ async fn batch(
     }
 }
 
-async fn heads(State(script): State<Script>, Json(query): Json<HeadsQuery>) -> Json<Value> {
-    let store = script.store();
+async fn heads(State(script): State<Script>, Json(query): Json<HeadsQuery>) -> Response {
+    let mut store = script.store();
+    store.head_checks += 1;
+    if store.mood == Mood::Down {
+        return problem(Kind::Unavailable);
+    }
     let known = query.channels.iter().filter_map(|channel| {
         let room = store.rooms.get(channel.room().as_str())?;
         let head = Head { epoch: store.epoch.clone(), head: room.events.len() as u64 };
         Some((channel.to_string(), json!(head)))
     });
-    Json(known.collect())
+    Json(known.collect::<Value>()).into_response()
 }
 
 async fn log(State(script): State<Script>, Query(query): Query<LogQuery>) -> Response {
     let store = script.store();
+    if store.mood == Mood::Down {
+        return problem(Kind::Unavailable);
+    }
     let Some(room) = store.rooms.get(query.channel.room().as_str()) else {
         return problem(Kind::NotFound);
     };

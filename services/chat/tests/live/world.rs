@@ -16,12 +16,15 @@ use contract::caller::{Role, UserClaims};
 use contract::{SessionId, UserId};
 use jsonwebtoken::{Algorithm, Header};
 use serde_json::json;
+use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use crate::script::Script;
 
 /// Longer than anything takes that happens at all.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
+/// Between two looks at whether something has become true.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// A user service reduced to its keys, a scripted message service, and settings that point there.
 pub(crate) struct World {
@@ -51,12 +54,17 @@ fn listen(router: Router) -> Running {
 impl World {
     /// A world on whose bus a listener may lag by `bus_capacity` events.
     pub(crate) fn with_bus(bus_capacity: usize) -> Self {
+        let bus = Bus::local(bus_capacity);
+        Self::between(bus.clone(), bus)
+    }
+
+    /// A world in which the service has `bus`, and its message service has `theirs`.
+    pub(crate) fn between(bus: Bus, theirs: Bus) -> Self {
         let (key, _) = SigningKey::generate().unwrap();
         let jwk = json!({"kty": "OKP", "crv": "Ed25519", "kid": key.public().id(), "x": key.public().x()});
         let jwks = json!({"keys": [jwk]});
         let keys = listen(Router::new().route("/jwks", get(move || async { axum::Json(jwks) })));
-        let bus = Bus::local(bus_capacity);
-        let script = Script::new(bus.clone());
+        let script = Script::new(theirs);
         let message = listen(script.routes());
         let mut layers = Layers::defaults();
         layers.put("chat.listen", "127.0.0.1:0");
@@ -109,6 +117,16 @@ impl Chat {
     pub(crate) async fn stop(self) -> Drained {
         self.running.drain(SOON).await
     }
+}
+
+/// Waits until `fact` is true.
+pub(crate) async fn until(fact: impl Fn() -> bool) {
+    let wait = async {
+        while !fact() {
+            sleep(PAUSE).await;
+        }
+    };
+    assert!(timeout(SOON, wait).await.is_ok(), "it did not come true");
 }
 
 /// The account called `name`.
