@@ -76,6 +76,7 @@ pub const PROGRAM: Program = Program {
     version: env!("CARGO_PKG_VERSION"),
     profile: None,
     listen_key: "gateway.listen",
+    keys: &[],
 };
 
 #[expect(clippy::unused_async, reason = "every part is started by an async function")]

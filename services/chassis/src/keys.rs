@@ -19,6 +19,9 @@ const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0
 /// Bytes of an Ed25519 public key.
 const PUBLIC_BYTES: usize = 32;
 
+/// Held by whoever makes a key in its folder.
+const LOCK: &str = ".lock";
+
 /// A key that signs.
 #[derive(Clone)]
 pub struct SigningKey {
@@ -49,21 +52,41 @@ impl SigningKey {
         Ok(Self { encoding, public: PublicKey(bytes) })
     }
 
-    /// The key in `<folder>/<name>.key`, made with its `.pub` when it is not there.
+    /// The key in `<folder>/<name>.key`, made when it is not there, as is its `.pub`. A folder in which
+    /// both are may be read-only.
     pub fn load_or_make(folder: &Path, name: &str) -> Result<Self, StartError> {
         make_folder(folder)?;
         let path = folder.join(format!("{name}.key"));
-        let fault = |fault| StartError::Key { path: path.clone(), fault };
-        let key = match fs::read_to_string(&path) {
-            Ok(pem) => Self::from_pem(&pem).map_err(fault)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let (key, pem) = Self::generate().map_err(fault)?;
-                write_whole(&path, &pem, 0o600)?;
-                key
-            }
-            Err(source) => return Err(StartError::Path { path, source }),
+        let key = match Self::find(&path)? {
+            Some(key) => key,
+            None => in_turn(folder, || match Self::find(&path)? {
+                Some(key) => Ok(key),
+                None => Self::make(&path),
+            })?,
         };
-        write_whole(&folder.join(format!("{name}.pub")), &key.public.to_pem(), 0o644)?;
+        let (public, text) = (folder.join(format!("{name}.pub")), key.public.to_pem());
+        if fs::read_to_string(&public).ok().as_ref() != Some(&text) {
+            write_whole(&public, &text, 0o644)?;
+        }
+        Ok(key)
+    }
+
+    fn find(path: &Path) -> Result<Option<Self>, StartError> {
+        let path = path.to_owned();
+        match fs::read_to_string(&path) {
+            Ok(pem) => {
+                let key = Self::from_pem(&pem);
+                key.map(Some).map_err(|fault| StartError::Key { path, fault })
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(StartError::Path { path, source }),
+        }
+    }
+
+    fn make(path: &Path) -> Result<Self, StartError> {
+        let made = Self::generate();
+        let (key, pem) = made.map_err(|fault| StartError::Key { path: path.to_owned(), fault })?;
+        write_whole(path, &pem, 0o600)?;
         Ok(key)
     }
 
@@ -130,6 +153,20 @@ pub fn make_folder(folder: &Path) -> Result<(), StartError> {
         .map_err(|source| StartError::Path { path: folder.to_owned(), source })
 }
 
+/// Does `work` while nobody else does any in `folder`: replicas that start together in one folder take
+/// turns, so that one makes a key and the others find it.
+pub fn in_turn<T>(
+    folder: &Path,
+    work: impl FnOnce() -> Result<T, StartError>,
+) -> Result<T, StartError> {
+    let path = folder.join(LOCK);
+    let fault = |source| StartError::Path { path: path.clone(), source };
+    let mut options = fs::OpenOptions::new();
+    let turn = options.create(true).append(true).mode(0o600).open(&path).map_err(fault)?;
+    turn.lock().map_err(fault)?;
+    work()
+}
+
 /// Writes a small file so that it is there whole or not at all.
 pub fn write_whole(path: &Path, text: &str, mode: u32) -> Result<(), StartError> {
     let fault = |source| StartError::Path { path: path.to_owned(), source };
@@ -171,6 +208,29 @@ mod tests {
         assert_eq!(rights.mode() & 0o777, 0o600);
         let public = fs::read_to_string(folder.path().join("chat.pub")).unwrap();
         assert_eq!(PublicKey::from_pem(&public).as_ref(), Some(made.public()));
+    }
+
+    #[test]
+    fn a_folder_of_made_keys_is_not_written_to_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = SigningKey::load_or_make(folder.path(), "chat").unwrap();
+        let written =
+            |name: &str| fs::metadata(folder.path().join(name)).unwrap().modified().unwrap();
+        let before = [written("chat.key"), written("chat.pub"), written(".")];
+        let again = SigningKey::load_or_make(folder.path(), "chat").unwrap();
+        assert_eq!([written("chat.key"), written("chat.pub"), written(".")], before);
+        assert_eq!(made.public(), again.public());
+    }
+
+    #[test]
+    fn those_who_start_together_find_one_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let load = || SigningKey::load_or_make(folder.path(), "chat").unwrap().public().clone();
+        let keys = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(load)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+        });
+        assert!(keys.iter().all(|key| *key == keys[0]));
     }
 
     #[test]

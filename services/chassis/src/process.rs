@@ -1,13 +1,17 @@
 //! `main` of every binary: read, check, open, start, say where, wait, drain.
 //!
+//! Or does one of the small things of [`command`] and stops.
+//!
 //! Exit codes: 0 after an orderly end, 1 when something could not be opened or started, 64 when
 //! the command line or the configuration is wrong (`EX_USAGE` of `sysexits.h`).
+
+mod command;
 
 use std::fmt::Write as _;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -16,6 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::config::{Faults, Layers, Settings};
+use crate::process::command::Command;
 use crate::running::Drained;
 use crate::{Bus, Clock, Deps, Random, Running, StartError, bus, keys, telemetry};
 
@@ -33,7 +38,12 @@ pub struct Program {
     pub profile: Option<(&'static str, &'static str)>,
     /// The key that `--listen` sets.
     pub listen_key: &'static str,
+    /// What `keys init` calls with its folder: each makes the keys of a service that are not there yet.
+    pub keys: &'static [MakeKeys],
 }
+
+/// Makes the keys of a service that are not in the folder yet.
+pub type MakeKeys = fn(&Path) -> Result<(), StartError>;
 
 /// `[process]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -63,6 +73,8 @@ struct Arguments {
     /// Print the configuration in force, secrets masked, and stop.
     #[arg(long)]
     print_config: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
 }
 
 /// Runs a program to its end.
@@ -76,6 +88,9 @@ where
         Ok(arguments) => arguments,
         Err(code) => return code,
     };
+    if let Some(command) = &arguments.command {
+        return command.run(&program);
+    }
     let layers = layers(&program, &arguments);
     if arguments.print_config {
         say(&layers.print());

@@ -18,12 +18,14 @@ mod hub;
 mod lane;
 mod socket;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use chassis::health::Health;
 use chassis::http_client;
 use chassis::identity::{Identity, ServiceTokens};
+use chassis::keys::SigningKey;
 use chassis::peer::Peer;
 use chassis::process::Program;
 use chassis::{Deps, Running, StartError, Stop};
@@ -44,7 +46,13 @@ pub const PROGRAM: Program = Program {
     version: env!("CARGO_PKG_VERSION"),
     profile: None,
     listen_key: "chat.listen",
+    keys: &[make_keys],
 };
+
+/// Makes the key that this service signs with, where it is not there yet.
+pub fn make_keys(folder: &Path) -> Result<(), StartError> {
+    SigningKey::load_or_make(folder, NAME).map(drop)
+}
 
 /// Starts the service: opens its keys, binds its address, listens to the bus.
 pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {

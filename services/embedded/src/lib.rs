@@ -15,6 +15,7 @@ pub const PROGRAM: Program = Program {
     version: env!("CARGO_PKG_VERSION"),
     profile: Some(("embedded", include_str!("../../../config/embedded.toml"))),
     listen_key: "gateway.listen",
+    keys: &[user::make_keys, chat::make_keys, message::make_keys],
 };
 
 /// `[embedded]`: which spokes are started here. One that is not runs elsewhere, at the address that

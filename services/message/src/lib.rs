@@ -21,6 +21,7 @@ mod store;
 mod text;
 mod writer;
 
+use std::path::Path;
 use std::time::Duration;
 
 use chassis::bus::Reach;
@@ -28,6 +29,7 @@ use chassis::database::Database;
 use chassis::health::Health;
 use chassis::http_client;
 use chassis::identity::{Identity, ServiceTokens};
+use chassis::keys::SigningKey;
 use chassis::peer::Peer;
 use chassis::process::Program;
 use chassis::refuse::chain;
@@ -57,7 +59,13 @@ pub const PROGRAM: Program = Program {
     version: env!("CARGO_PKG_VERSION"),
     profile: None,
     listen_key: "message.listen",
+    keys: &[make_keys],
 };
+
+/// Makes the key that this service signs with, where it is not there yet.
+pub fn make_keys(folder: &Path) -> Result<(), StartError> {
+    SigningKey::load_or_make(folder, NAME).map(drop)
+}
 
 /// Opens the database, brings it to this version, and serves.
 pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {

@@ -35,6 +35,7 @@ use chassis::{Deps, Running, StartError, Stop, refuse, serve};
 use tracing::{info, warn};
 
 pub use config::Config;
+pub use token::make_keys;
 
 use crate::api::Api;
 use crate::attempts::Attempts;
@@ -50,6 +51,7 @@ pub const PROGRAM: Program = Program {
     version: env!("CARGO_PKG_VERSION"),
     profile: None,
     listen_key: "user.listen",
+    keys: &[make_keys],
 };
 
 /// What is kept. A step is never changed once shipped.

@@ -1,7 +1,6 @@
 //! Access tokens: signed with a key of ours, checked by everybody with its public half.
 
 use std::fs;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -19,8 +18,6 @@ use crate::config::Config;
 const FILE_PREFIX: &str = "tokens-";
 /// After it.
 const FILE_SUFFIX: &str = ".key";
-/// Held by whoever makes the first.
-const LOCK: &str = "tokens.lock";
 /// Most token keys that are kept at a time.
 const KEYS_MAX: usize = 16;
 
@@ -138,18 +135,24 @@ fn read(path: PathBuf) -> Result<SigningKey, StartError> {
     }
 }
 
-/// Replicas that start together in one folder take turns: one makes the key, the others find it.
 fn make_first(folder: &Path) -> Result<Vec<SigningKey>, StartError> {
-    let path = folder.join(LOCK);
-    let fault = |source| StartError::Path { path: path.clone(), source };
-    let mut options = fs::OpenOptions::new();
-    let turn = options.create(true).append(true).mode(0o600).open(&path).map_err(fault)?;
-    turn.lock().map_err(fault)?;
-    let mut keys = load(folder)?;
-    if keys.is_empty() {
-        keys.push(make(folder)?);
+    keys::in_turn(folder, || {
+        let mut keys = load(folder)?;
+        if keys.is_empty() {
+            keys.push(make(folder)?);
+        }
+        Ok(keys)
+    })
+}
+
+/// Makes what this service signs with, where it is not there yet: its own key and one for access
+/// tokens.
+pub fn make_keys(folder: &Path) -> Result<(), StartError> {
+    SigningKey::load_or_make(folder, crate::PROGRAM.name)?;
+    if load(folder)?.is_empty() {
+        make_first(folder)?;
     }
-    Ok(keys)
+    Ok(())
 }
 
 fn make(folder: &Path) -> Result<SigningKey, StartError> {
