@@ -159,6 +159,10 @@ impl Link {
     }
 
     fn rise(&self) {
+        if self.status().line == Line::Up {
+            // The client drops events of its own when it has many: this one's end was among them.
+            self.fall();
+        }
         self.outbox().rise();
         self.tally.connections.add(1);
         self.status.send_modify(|status| {
@@ -208,5 +212,59 @@ impl Link {
         if is_news {
             warn!(complaint, bus.servers = self.place, "NATS complains");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_nats::ServerError;
+
+    use super::*;
+
+    fn link() -> Link {
+        Link::new(Outbox::new(8, 8), broadcast::Sender::new(8), "here:4222".to_owned())
+    }
+
+    #[test]
+    fn a_connection_counts_when_the_server_has_answered_to_all_that_is_wanted() {
+        let link = link();
+        assert!(!link.status().is_settled());
+        link.learn(&ClientEvent::Connected);
+        let answered = |interest| Proved { connection: link.status().connection, interest };
+        link.prove(answered(Interest::None));
+        assert!(link.status().is_settled());
+        drop(link.listen());
+        assert!(!link.status().is_settled());
+        link.prove(answered(Interest::Listening));
+        assert!(link.status().is_settled());
+        link.learn(&ClientEvent::Disconnected);
+        link.learn(&ClientEvent::Connected);
+        assert!(!link.status().is_settled());
+    }
+
+    #[test]
+    fn a_server_that_cannot_be_reached_is_nothing_to_wait_for() {
+        let link = link();
+        link.learn(&ClientEvent::ClientError(ClientError::Other("refused".to_owned())));
+        assert!(link.status().is_settled());
+    }
+
+    #[test]
+    fn an_end_that_the_client_kept_to_itself_is_noticed_with_the_next_connection() {
+        let link = link();
+        link.learn(&ClientEvent::Connected);
+        link.learn(&ClientEvent::Connected);
+        let counts = link.tally.read();
+        assert_eq!((counts.connections, counts.outages), (2, 1));
+    }
+
+    #[test]
+    fn complaints_are_counted() {
+        let link = link();
+        for _ in 0..3 {
+            let text = "Permissions Violation".to_owned();
+            link.learn(&ClientEvent::ServerError(ServerError::Other(text)));
+        }
+        assert_eq!(link.tally.read().complaints, 3);
     }
 }

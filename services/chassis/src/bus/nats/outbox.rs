@@ -295,4 +295,66 @@ mod tests {
         outbox.rise();
         assert_eq!(taken(&mut outbox), ["a 5", "b 1"]);
     }
+
+    /// A server that keeps nothing of a connection but what it has proved: the worst there can be.
+    #[derive(Default)]
+    struct Worst {
+        /// On its way, behind the proof of this number.
+        sent: Vec<(u64, Arc<Event>)>,
+        arrived: HashMap<Channel, u64>,
+    }
+
+    impl Worst {
+        fn take(&mut self, outbox: &mut Outbox, events_max: usize) {
+            let next = outbox.next_proof;
+            for event in outbox.take(events_max) {
+                let before = self.sent.iter().filter(|(_, sent)| sent.channel == event.channel);
+                assert!(before.map(|(_, sent)| sent.seq).max() <= Some(event.seq), "out of order");
+                self.sent.push((next, event));
+            }
+        }
+
+        fn prove(&mut self, outbox: &mut Outbox) {
+            let number = outbox.next_proof();
+            for (_, event) in self.sent.extract_if(.., |(proof, _)| *proof <= number) {
+                let newest = self.arrived.entry(event.channel.clone()).or_default();
+                *newest = event.seq.max(*newest);
+            }
+            outbox.proved(number);
+        }
+    }
+
+    #[test]
+    fn whatever_happens_the_newest_of_every_channel_arrives_in_the_end() {
+        for seed in 0..500 {
+            let random = crate::Random::seeded(seed);
+            let mut outbox = Outbox::new(3, 4);
+            let mut server = Worst::default();
+            let mut rung = HashMap::new();
+            for _ in 0..200 {
+                match random.below(8) {
+                    0 => outbox.rise(),
+                    1 => {
+                        assert_eq!(outbox.fall(), 0);
+                        server.sent.clear();
+                    }
+                    2 => server.prove(&mut outbox),
+                    3 | 4 => {
+                        let events_max = usize::try_from(random.below(4)).unwrap();
+                        server.take(&mut outbox, events_max);
+                    }
+                    _ => {
+                        let room = ["a", "b", "c", "d"][usize::try_from(random.below(4)).unwrap()];
+                        let seq = rung.entry(event(room, 0).channel.clone()).or_insert(0);
+                        *seq += 1;
+                        assert_eq!(outbox.push(event(room, *seq)), Kept::Yes);
+                    }
+                }
+            }
+            outbox.rise();
+            server.take(&mut outbox, 100);
+            server.prove(&mut outbox);
+            assert_eq!(server.arrived, rung, "{seed}");
+        }
+    }
 }

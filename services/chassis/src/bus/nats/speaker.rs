@@ -107,7 +107,8 @@ impl Speaker {
     fn judge(&mut self) {
         let Some(Pending { number, proves, late }) = self.pending else { return };
         let is_back = *self.echoes.borrow_and_update() == number;
-        let is_gone = self.link.status().connection != proves.connection;
+        let status = self.link.status();
+        let is_gone = status.line != Line::Up || status.connection != proves.connection;
         if is_back {
             self.link.outbox().proved(number);
         } else if !is_gone {
