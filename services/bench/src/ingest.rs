@@ -193,7 +193,9 @@ fn tell(
     )?;
     let heading = ["engine", "rooms", "way", "messages/s", "p50 ms", "p99 ms", "CPU us"];
     let mut table = Table::new(heading);
-    rows.iter().for_each(|row| table.row(row.cells()));
+    for row in rows {
+        table.row(row.cells());
+    }
     report.push_str(&table.text());
     writeln!(report, "  fdatasync of 4 KiB here: p50 {:.2?}, p99 {:.2?}\n", sync.0, sync.1)?;
     for (engine, rooms, reach, aim) in GOALS {

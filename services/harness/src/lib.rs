@@ -24,6 +24,10 @@ use std::path::PathBuf;
 
 use crate::postgres::Database;
 
+/// Ports that servers of tests listen on. Linux gives out those from 32768 on by itself.
+const FIRST_PORT: u16 = 15_000;
+const PORTS: u16 = 17_000;
+
 /// Why a server cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -103,10 +107,21 @@ macro_rules! on_both_engines {
     };
 }
 
-/// A port that was free a moment ago.
+/// A port that is free now, below those that the system gives to outgoing connections: what begins to
+/// listen there a moment later finds it free still.
 ///
 /// # Errors
-/// When the system has none.
+/// When none of many is.
 pub fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+    const TRIES_MAX: u32 = 100;
+    let mut free = Err(io::ErrorKind::AddrInUse.into());
+    for _ in 0..TRIES_MAX {
+        let [low, high, ..] = uuid::Uuid::new_v4().into_bytes();
+        let port = FIRST_PORT + u16::from_le_bytes([low, high]) % PORTS;
+        free = TcpListener::bind(("127.0.0.1", port)).map(|_| port);
+        if free.is_ok() {
+            break;
+        }
+    }
+    free
 }

@@ -1,6 +1,6 @@
 //! What the tests of this crate begin with: people, drafts, and a store in a folder of its own.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
@@ -51,16 +51,21 @@ impl Home {
         Self { folder: tempfile::tempdir().unwrap(), server: engine.fresh() }
     }
 
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
+    /// Where SQLite keeps it.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.folder.path().join("message.db")
+    }
+
+    /// Where PostgreSQL keeps it; empty when SQLite does.
+    pub(crate) fn url(&self) -> String {
+        self.server.as_ref().map(harness::postgres::Database::url).unwrap_or_default()
     }
 
     pub(crate) async fn open(&self) -> Database {
         let mut layers = Layers::defaults();
-        let url = self.server.as_ref().map(harness::postgres::Database::url);
-        layers.put("database.url", url.unwrap_or_default());
+        layers.put("database.url", self.url());
         let config = database::Config::read(&layers).unwrap();
-        Database::open(&config, &self.folder().join("message.db"), &SCHEMA).await.unwrap()
+        Database::open(&config, &self.file(), &SCHEMA).await.unwrap()
     }
 }
 
@@ -119,8 +124,7 @@ pub(crate) async fn assert_searches(statement: Text) {
 async fn assert_sqlite_searches(statement: &'static str) {
     let home = Home::of(Engine::Sqlite);
     home.open().await.close().await;
-    let file = home.folder().join("message.db");
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(home.file());
     let mut connection = options.connect().await.unwrap();
     let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
     let plan = sqlx::query(explain).fetch_all(&mut connection).await.unwrap();
@@ -136,8 +140,7 @@ async fn assert_sqlite_searches(statement: &'static str) {
 async fn assert_postgres_searches(statement: &'static str) {
     let home = Home::of(Engine::Postgres);
     home.open().await.close().await;
-    let url = home.server.as_ref().unwrap().url();
-    let options: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
+    let options: sqlx::postgres::PgConnectOptions = home.url().parse().unwrap();
     let options = options.options([
         ("search_path", SCHEMA.name),
         ("enable_seqscan", "off"),

@@ -119,6 +119,10 @@ bound!(for_postgres, PostgresEngine, postgres, bind_array);
 
 type Of<'q, E> = sqlx::query::Query<'q, E, <E as sqlx::Database>::Arguments>;
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "called like the one below, which keeps the list"
+)]
 fn bind_json<'q>(query: Of<'q, SqliteEngine>, list: List<'q>) -> Of<'q, SqliteEngine> {
     query.bind(list.json())
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::support::hub::{Hub, free_port};
+use super::support::hub::Hub;
 use super::support::socket::Socket;
 
 #[tokio::test]
@@ -68,7 +68,7 @@ async fn the_socket_of_a_room_that_is_not_there_is_closed_with_4404() {
 
 #[tokio::test]
 async fn only_pages_that_are_listed_open_sockets() {
-    let port = free_port();
+    let port = harness::free_port().unwrap();
     let listen = format!("gateway.listen=127.0.0.1:{port}");
     let hub = Hub::start_with(&[&listen]);
     let open = async |origin: &str| {

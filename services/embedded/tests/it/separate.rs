@@ -7,12 +7,12 @@ use serde_json::json;
 
 use super::support::client::Client;
 use super::support::eventually;
-use super::support::hub::{Program, command, free_port, hubbub, sibling};
+use super::support::hub::{Program, command, hubbub, sibling};
 
 #[tokio::test]
 async fn four_processes_without_a_broker_hold_a_conversation() {
     let folder = tempfile::tempdir().unwrap();
-    let [user, chat, message] = [free_port(), free_port(), free_port()];
+    let [user, chat, message] = [(); 3].map(|()| harness::free_port().unwrap());
     let url = |port: u16| format!("http://127.0.0.1:{port}");
     let start = |name: &str, settings: &[String]| {
         let mut command = Command::new(sibling(name));

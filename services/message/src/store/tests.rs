@@ -1,12 +1,14 @@
 //! The store by itself: what is written is read back, and nobody reads what is not theirs.
 
+use std::path::Path;
 use std::sync::atomic::Ordering;
 
+use harness::schema::{Shape, assert_alike_but_for, assert_same_steps};
 use harness::{Engine, on_both_engines};
 
 use super::*;
 use crate::error;
-use crate::fixture::{author, bench_on, draft, id, private_room, user};
+use crate::fixture::{Home, author, bench_on, draft, id, private_room, user};
 use crate::store::messages::Page;
 use crate::store::rooms::{Cursor, Scope};
 
@@ -89,6 +91,36 @@ async fn lists_are_by_latest_activity_and_hide_private_rooms_from_strangers(engi
     assert!(list(bob.id, Scope::Mine, "").await.is_empty());
     assert_eq!(list(ada.id, Scope::Visible, "THREE").await, ["three"]);
     assert!(list(ada.id, Scope::Visible, "%").await.is_empty());
+}
+
+#[tokio::test]
+async fn both_engines_keep_the_same() {
+    assert_same_steps(&Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations")).unwrap();
+    let (sqlite, postgres) = (Home::of(Engine::Sqlite), Home::of(Engine::Postgres));
+    drop((sqlite.open().await, postgres.open().await));
+    assert_alike_but_for(
+        &Shape::of_sqlite(&sqlite.file()).await.unwrap(),
+        &Shape::of_postgres(&postgres.url(), SCHEMA.name).await.unwrap(),
+        // Keys of a table in parts have its day in them, and rows that one statement makes with their
+        // room need not be told that it is there.
+        &[
+            "PostgreSQL alone: log: INDEX log_by_commit (shard, shard_seq)",
+            "PostgreSQL alone: log: INDEX log_by_place (room_id, seq)",
+            "SQLite alone: log: (room_id) REFERENCES rooms (id) ON DELETE NO ACTION",
+            "SQLite alone: log: (shard) REFERENCES shards (shard) ON DELETE NO ACTION",
+            "SQLite alone: log: PRIMARY KEY (shard_seq)",
+            "SQLite alone: log: UNIQUE log_by_place (room_id, seq)",
+            "SQLite alone: messages: (room_id) REFERENCES rooms (id) ON DELETE NO ACTION",
+        ],
+    );
+}
+
+#[test]
+fn rooms_are_where_every_version_looks_for_them() {
+    // These never change: a room's messages would get a second sequence.
+    for (room, of_two, of_five) in [("general", 1, 1), ("a", 0, 1), ("tea", 1, 2)] {
+        assert_eq!((place(&id(room), 2), place(&id(room), 5)), (of_two, of_five), "{room}");
+    }
 }
 
 #[test]

@@ -106,7 +106,7 @@ async fn a_list_is_by_latest_activity_and_pages_by_its_link(engine: Engine) {
         seen.extend(page.ids().iter().map(|id| (*id).to_owned()));
         let Some(link) = page.headers.get("link") else { break };
         let link = link.to_str().unwrap().strip_suffix(">; rel=\"next\"").unwrap();
-        query = link.strip_prefix('<').unwrap().to_owned();
+        link.strip_prefix('<').unwrap().clone_into(&mut query);
         assert!(query.contains("q=room") && query.contains("limit=2"), "{query}");
         assert!(seen.len() < 6, "the pages have no end");
     }

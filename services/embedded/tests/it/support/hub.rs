@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -36,11 +35,6 @@ pub(crate) fn free_ports(command: &mut Command) {
     for part in ["user", "chat", "message"] {
         command.arg("--set").arg(format!("{part}.listen=127.0.0.1:0"));
     }
-}
-
-/// A port that was free a moment ago, for where it has to be known before anything is started.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A started program.
