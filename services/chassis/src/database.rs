@@ -6,6 +6,7 @@
 //! it, and stand side by side in a [`Text`] where they do not.
 
 mod config;
+mod connection;
 mod list;
 mod postgres;
 mod query;
@@ -19,11 +20,10 @@ use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
 pub use crate::database::config::Config;
+pub use crate::database::connection::Held;
 pub use crate::database::list::List;
 pub use crate::database::query::{Query, Row, Text, Value, query};
-pub use crate::database::transaction::{
-    BreaksOff, Isolation, Transaction, again, is_worth_another_try,
-};
+pub use crate::database::transaction::{BreaksOff, Transaction, again, is_worth_another_try};
 
 use crate::StartError;
 use crate::database::postgres::Postgres;

@@ -56,22 +56,32 @@ impl SigningKey {
     /// both are may be read-only.
     pub fn load_or_make(folder: &Path, name: &str) -> Result<Self, StartError> {
         make_folder(folder)?;
-        let path = folder.join(format!("{name}.key"));
-        let key = match Self::find(&path)? {
-            Some(key) => key,
-            None => in_turn(folder, || match Self::find(&path)? {
-                Some(key) => Ok(key),
-                None => Self::make(&path),
-            })?,
-        };
-        let (public, text) = (folder.join(format!("{name}.pub")), key.public.to_pem());
-        if fs::read_to_string(&public).ok().as_ref() != Some(&text) {
-            write_whole(&public, &text, 0o644)?;
+        match Self::find(folder, name)? {
+            Some(key) => Ok(key),
+            None => in_turn(folder, || Self::complete(folder, name)),
         }
+    }
+
+    /// The key, if its public half stands beside it.
+    fn find(folder: &Path, name: &str) -> Result<Option<Self>, StartError> {
+        let key = Self::read(&folder.join(format!("{name}.key")))?;
+        let public = fs::read_to_string(folder.join(format!("{name}.pub")));
+        Ok(key.filter(|key| public.is_ok_and(|text| text == key.public.to_pem())))
+    }
+
+    /// Makes what is missing of the two files.
+    fn complete(folder: &Path, name: &str) -> Result<Self, StartError> {
+        let path = folder.join(format!("{name}.key"));
+        let key = match Self::read(&path)? {
+            Some(key) => key,
+            None => Self::make(&path)?,
+        };
+        let public = folder.join(format!("{name}.pub"));
+        write_whole(&public, &key.public.to_pem(), 0o644)?;
         Ok(key)
     }
 
-    fn find(path: &Path) -> Result<Option<Self>, StartError> {
+    fn read(path: &Path) -> Result<Option<Self>, StartError> {
         let path = path.to_owned();
         match fs::read_to_string(&path) {
             Ok(pem) => {

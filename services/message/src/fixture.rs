@@ -88,8 +88,13 @@ impl Bench {
 
     /// The same after everything was closed.
     pub(crate) async fn again(self) -> Self {
-        self.database.close().await;
-        self.replica().await
+        let Self { home, database, writer, stop, .. } = self;
+        // The writers hold connections until they end.
+        drop(writer);
+        stop.tracker().close();
+        stop.tracker().wait().await;
+        database.close().await;
+        Self::at(home, settings(10_000)).await
     }
 
     /// Runs statements of somebody else on the database, one by one.
@@ -137,7 +142,7 @@ async fn assert_sqlite_searches(statement: &'static str) {
 }
 
 /// Where an index serves, no table has to be read when that is forbidden.
-async fn assert_postgres_searches(statement: &'static str) {
+pub(crate) async fn assert_postgres_searches(statement: &'static str) {
     let home = Home::of(Engine::Postgres);
     home.open().await.close().await;
     let options: sqlx::postgres::PgConnectOptions = home.url().parse().unwrap();

@@ -18,6 +18,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chassis::database::Held;
 use chassis::refuse::chain;
 use chassis::{Clock, Random, Stop};
 use contract::room::Room;
@@ -93,6 +94,7 @@ impl Writer {
                 random: random.clone(),
                 batch_max: config.batch_commands_max.get(),
                 linger: config.linger,
+                held: Held::default(),
                 memory: Memory::new(config.remembered_members_max),
                 latest: Timestamp(0),
                 state: State::Working,
@@ -172,6 +174,7 @@ struct Task {
     random: Random,
     batch_max: usize,
     linger: Duration,
+    held: Held,
     memory: Memory,
     /// The moment of the batch before: time in the log never runs backwards.
     latest: Timestamp,
@@ -271,20 +274,20 @@ impl Task {
         if answers.iter().any(Result::is_err) {
             return Err(store::Error::Raced);
         }
-        self.store.append(self.shard, &changes).await?;
+        self.store.append(self.shard, &mut self.held, &changes).await?;
         self.memory.keep(changes.rooms);
         Ok((answers, changes.log))
     }
 
     async fn store_from_database(&mut self, batch: &[Command]) -> Result<Committed, store::Error> {
-        let mut transaction = self.store.begin(self.shard).await?;
+        let mut transaction = self.store.begin(self.shard, &mut self.held).await?;
         let known = transaction.look_up(&names(batch)).await?;
         let (answers, changes) = self.judge(batch, known);
         if changes.log.is_empty() {
-            transaction.give_up().await?;
+            transaction.give_up(&mut self.held).await?;
         } else {
             transaction.write(&changes).await?;
-            transaction.commit().await?;
+            transaction.commit(&mut self.held).await?;
         }
         self.memory.keep(changes.rooms);
         Ok((answers, changes.log))

@@ -6,7 +6,7 @@
 //! its sessions and their tokens. Strangers never wait for each other, and nothing has to be done
 //! over because a stranger's row lay near.
 
-use chassis::database::{BreaksOff, Database, Isolation, Transaction, is_worth_another_try};
+use chassis::database::{BreaksOff, Database, Transaction, is_worth_another_try};
 use sqlx::error::DatabaseError;
 
 pub(crate) mod accounts;
@@ -82,7 +82,7 @@ impl Store {
 
     /// Begins to write, seeing what others commit until it locks what it relies on.
     async fn begin(&self) -> Result<Transaction, Error> {
-        Ok(self.db.begin(Isolation::Locking).await?)
+        Ok(self.db.begin().await?)
     }
 }
 

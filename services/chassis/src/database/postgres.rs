@@ -7,6 +7,7 @@ use sqlx::{Connection as _, Row as _};
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
+use super::connection::TRUSTED_FOR;
 use super::{Config, Schema, Text, migrator};
 use crate::StartError;
 
@@ -14,8 +15,6 @@ use crate::StartError;
 const VERSION_MIN: i32 = 130_000;
 /// Held by whoever changes a schema: "hubbub" in letters.
 const MIGRATION_LOCK: i64 = 0x6875_6262_7562;
-/// A connection that was not used for so long is asked whether it still stands.
-const TRUSTED_FOR: Duration = Duration::from_secs(1);
 /// Between two tries to reach a server that is not there yet.
 const PAUSE: Duration = Duration::from_millis(250);
 /// Prepared statements that a connection keeps.

@@ -22,6 +22,8 @@ const SCHEMA: Schema = Schema {
         },
     }],
 };
+const LOOK: Text =
+    Text { sqlite: "SELECT id FROM things", postgres: "SELECT id FROM things FOR UPDATE" };
 const INSERT: &str = "INSERT INTO things (id, name, body, code, yes) VALUES ($1, $2, $3, $4, $5)";
 
 struct Bench {
@@ -64,6 +66,7 @@ on_both_engines!(
     a_transaction_lasts_from_its_commit_on_and_leaves_no_trace_before,
     a_schema_is_brought_to_its_newest_step_once,
     work_that_reads_what_it_changes_is_never_lost,
+    a_held_connection_survives_what_breaks_a_rule,
 );
 
 async fn whatever_is_bound_comes_back(engine: Engine) {
@@ -89,7 +92,7 @@ async fn whatever_is_bound_comes_back(engine: Engine) {
 async fn a_transaction_lasts_from_its_commit_on_and_leaves_no_trace_before(engine: Engine) {
     let bench = bench(engine).await;
     for (id, end) in [(1, "commit"), (2, "rollback"), (3, "drop")] {
-        let mut transaction = bench.database.begin(Isolation::Locking).await.unwrap();
+        let mut transaction = bench.database.begin().await.unwrap();
         transaction.execute(insert(id)).await.unwrap();
         match end {
             "commit" => transaction.commit().await.unwrap(),
@@ -130,16 +133,37 @@ async fn work_that_reads_what_it_changes_is_never_lost(engine: Engine) {
     let bench = bench(engine).await;
     bench.database.execute(insert(1)).await.unwrap();
     let add_one = async || {
-        let work = async |transaction: &mut Transaction| {
-            let found = transaction.fetch_all(query("SELECT id FROM things")).await?;
-            let id: i64 = found[0].get("id")?;
-            transaction.execute(query("UPDATE things SET id = $1").bind(id + 1)).await?;
-            Ok::<_, Failed>(())
-        };
-        bench.database.alone(work).await.unwrap();
+        let mut transaction = bench.database.begin().await?;
+        let found = transaction.fetch_all(query(LOOK)).await?;
+        let id: i64 = found[0].get("id")?;
+        transaction.execute(query("UPDATE things SET id = $1").bind(id + 1)).await?;
+        transaction.commit().await?;
+        Ok::<_, Failed>(())
     };
+    let add_one = async || again(add_one).await.unwrap();
     tokio::join!(add_one(), add_one(), add_one());
     assert_eq!(bench.ids().await, [4]);
+}
+
+async fn a_held_connection_survives_what_breaks_a_rule(engine: Engine) {
+    let bench = bench(engine).await;
+    let mut held = Held::default();
+    for (id, is_new) in [(1_i64, true), (1, false), (2, true)] {
+        // As one text that is a transaction by itself: SQLite would leave it open where it broke.
+        let text = Text {
+            sqlite: "BEGIN IMMEDIATE; INSERT INTO things (id, yes) VALUES ($1, 1); COMMIT",
+            postgres: "INSERT INTO things (id, yes) VALUES ($1, true)",
+        };
+        let done = bench.database.execute_on(&mut held, query(text).bind(id)).await;
+        assert_eq!(done.is_ok(), is_new, "{id}");
+    }
+    let mut transaction = bench.database.begin_on(&mut held).await.unwrap();
+    transaction.execute(insert(3)).await.unwrap();
+    transaction.commit_on(&mut held).await.unwrap();
+    let mut transaction = bench.database.begin_on(&mut held).await.unwrap();
+    transaction.execute(insert(4)).await.unwrap();
+    transaction.rollback_on(&mut held).await.unwrap();
+    assert_eq!(bench.ids().await, [1, 2, 3]);
 }
 
 #[tokio::test]
@@ -151,7 +175,7 @@ async fn a_server_that_restarts_is_used_again() {
     database.execute(insert(1)).await.unwrap();
     server.crash();
     assert!(database.execute(insert(2)).await.is_err());
-    assert!(database.begin(Isolation::Locking).await.is_err());
+    assert!(database.begin().await.is_err());
     server.start_again().unwrap();
     database.execute(insert(3)).await.unwrap();
     assert_eq!(database.fetch_all(query("SELECT id FROM things")).await.unwrap().len(), 2);

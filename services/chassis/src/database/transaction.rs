@@ -1,10 +1,7 @@
-//! A transaction that writes.
+//! A transaction that writes, and doing one again that the engine broke off.
 
-use sqlx::pool::PoolConnection;
-use sqlx::postgres::Postgres as PostgresEngine;
-use sqlx::sqlite::Sqlite as SqliteEngine;
-
-use super::{Database, Query, Row, query};
+use super::connection::{Connection, Held};
+use super::{Database, Query, Row, Text, query};
 
 /// SQLSTATE of a transaction that another one would have contradicted.
 const SERIALIZATION_FAILURE: &str = "40001";
@@ -13,82 +10,28 @@ const DEADLOCK_DETECTED: &str = "40P01";
 /// How often work is tried that the engine gave up in favour of others.
 const TRIES_MAX: u32 = 5;
 
+/// SQLite has one writer at a time. PostgreSQL has many, who lock what they rely on (`FOR UPDATE`) and
+/// then see what others left of it.
+const BEGIN: Text =
+    Text { sqlite: "BEGIN IMMEDIATE", postgres: "BEGIN ISOLATION LEVEL READ COMMITTED" };
 const COMMIT: &str = "COMMIT";
 const ROLLBACK: &str = "ROLLBACK";
-
-/// What a transaction may see of those beside it. SQLite has one writer at a time, whatever is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Isolation {
-    /// As if it were alone: the engine may break it off for that, see [`is_worth_another_try`].
-    Serializable,
-    /// What others commit, each statement anew: for those who lock what they rely on.
-    Locking,
-}
 
 /// A transaction. Dropped before its end it leaves no trace, and its connection is closed: after a
 /// commit that failed nobody can say whether a transaction is still open on it.
 #[derive(Debug)]
-pub struct Transaction {
-    connection: Connection,
-    stage: Stage,
-}
-
-#[derive(Debug)]
-enum Connection {
-    Sqlite(PoolConnection<SqliteEngine>),
-    Postgres(PoolConnection<PostgresEngine>),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Open,
-    Ended,
-}
+pub struct Transaction(Option<Connection>);
 
 impl Database {
     /// Begins to write. On SQLite it takes the right to at once: what is looked up still holds when
     /// it is used.
-    pub async fn begin(&self, isolation: Isolation) -> Result<Transaction, sqlx::Error> {
-        match self {
-            Self::Sqlite(sqlite) => {
-                let connection = Connection::Sqlite(sqlite.writer.acquire().await?);
-                Transaction::begun(connection, "BEGIN IMMEDIATE").await
-            }
-            Self::Postgres(postgres) => {
-                let text = match isolation {
-                    Isolation::Serializable => "BEGIN ISOLATION LEVEL SERIALIZABLE",
-                    Isolation::Locking => "BEGIN ISOLATION LEVEL READ COMMITTED",
-                };
-                let connection = Connection::Postgres(postgres.writers.acquire().await?);
-                Transaction::begun(connection, text).await
-            }
-        }
+    pub async fn begin(&self) -> Result<Transaction, sqlx::Error> {
+        Transaction::begun(self.writer().await?).await
     }
 
-    /// Does `work` in a transaction of its own, as if alone, and again when the engine broke it off for
-    /// others. `work` is done anew each time.
-    pub async fn alone<T, E: From<sqlx::Error> + BreaksOff>(
-        &self,
-        mut work: impl AsyncFnMut(&mut Transaction) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let mut tries = 1;
-        loop {
-            let done = self.try_alone(&mut work).await;
-            match done {
-                Err(error) if tries < TRIES_MAX && error.was_broken_off() => tries += 1,
-                done => return done,
-            }
-        }
-    }
-
-    async fn try_alone<T, E: From<sqlx::Error>>(
-        &self,
-        work: &mut impl AsyncFnMut(&mut Transaction) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let mut transaction = self.begin(Isolation::Serializable).await?;
-        let done = work(&mut transaction).await?;
-        transaction.commit().await?;
-        Ok(done)
+    /// Begins to write on the connection that is kept in `held`.
+    pub async fn begin_on(&self, held: &mut Held) -> Result<Transaction, sqlx::Error> {
+        Transaction::begun(self.take(held).await?).await
     }
 }
 
@@ -121,18 +64,15 @@ pub fn is_worth_another_try(error: &sqlx::Error) -> bool {
 }
 
 impl Transaction {
-    async fn begun(connection: Connection, text: &'static str) -> Result<Self, sqlx::Error> {
-        let mut transaction = Self { connection, stage: Stage::Open };
-        transaction.execute(query(text)).await?;
+    async fn begun(connection: Connection) -> Result<Self, sqlx::Error> {
+        let mut transaction = Self(Some(connection));
+        transaction.execute(query(BEGIN)).await?;
         Ok(transaction)
     }
 
     /// Every row that `query` finds.
     pub async fn fetch_all(&mut self, query: Query<'_>) -> Result<Vec<Row>, sqlx::Error> {
-        match &mut self.connection {
-            Connection::Sqlite(connection) => query.all_of_sqlite(&mut **connection).await,
-            Connection::Postgres(connection) => query.all_of_postgres(&mut **connection).await,
-        }
+        self.connection()?.fetch_all(query).await
     }
 
     /// The row that `query` finds, if there is one.
@@ -142,36 +82,48 @@ impl Transaction {
 
     /// Runs a statement; says how many rows it changed.
     pub async fn execute(&mut self, query: Query<'_>) -> Result<u64, sqlx::Error> {
-        match &mut self.connection {
-            Connection::Sqlite(connection) => query.run_on_sqlite(&mut **connection).await,
-            Connection::Postgres(connection) => query.run_on_postgres(&mut **connection).await,
-        }
+        self.connection()?.execute(query).await
     }
 
     /// Makes it last. When this returns, the disk has it.
     pub async fn commit(mut self) -> Result<(), sqlx::Error> {
-        self.end(COMMIT).await
+        self.end(COMMIT).await.map(drop)
     }
 
     /// Gives it up.
     pub async fn rollback(mut self) -> Result<(), sqlx::Error> {
-        self.end(ROLLBACK).await
+        self.end(ROLLBACK).await.map(drop)
     }
 
-    async fn end(&mut self, text: &'static str) -> Result<(), sqlx::Error> {
-        self.execute(query(text)).await?;
-        self.stage = Stage::Ended;
+    /// Makes it last, and keeps its connection in `held`.
+    pub async fn commit_on(mut self, held: &mut Held) -> Result<(), sqlx::Error> {
+        let connection = self.end(COMMIT).await?;
+        connection.into_iter().for_each(|connection| held.keep(connection));
         Ok(())
+    }
+
+    /// Gives it up, and keeps its connection in `held`.
+    pub async fn rollback_on(mut self, held: &mut Held) -> Result<(), sqlx::Error> {
+        let connection = self.end(ROLLBACK).await?;
+        connection.into_iter().for_each(|connection| held.keep(connection));
+        Ok(())
+    }
+
+    async fn end(&mut self, text: &'static str) -> Result<Option<Connection>, sqlx::Error> {
+        self.execute(query(text)).await?;
+        Ok(self.0.take())
+    }
+
+    /// There is one until the end, after which nobody has the transaction.
+    fn connection(&mut self) -> Result<&mut Connection, sqlx::Error> {
+        self.0.as_mut().ok_or(sqlx::Error::PoolClosed)
     }
 }
 
 impl Drop for Transaction {
     fn drop(&mut self) {
-        if self.stage == Stage::Open {
-            match &mut self.connection {
-                Connection::Sqlite(connection) => connection.close_on_drop(),
-                Connection::Postgres(connection) => connection.close_on_drop(),
-            }
+        if let Some(connection) = &mut self.0 {
+            connection.close_on_drop();
         }
     }
 }

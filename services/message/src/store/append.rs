@@ -2,9 +2,10 @@
 //! statement that moves them: whatever decides over a message moves the head of its room, so that a
 //! room whose head is where it was remembered is still as it was remembered.
 
-use chassis::database::{Database, List, Query, query};
+use chassis::database::{Database, Held, List, Query, query};
 use contract::message::Message;
 
+use crate::store::batch::{json, message, moved_room};
 use crate::store::row::signed;
 use crate::store::{Error, Shard, Store};
 use crate::writer::known::{KnownRoom, Origin};
@@ -13,9 +14,29 @@ use crate::writer::plan::Changes;
 /// SQLSTATE of a division by zero, which is how the statement below says that a head had moved.
 pub(super) const STALE: &str = "22012";
 
-/// A whole batch and its commit as one statement. The shard is locked before any room, as in every
+/// A whole batch and its commit in one go. A place that is taken already breaks it.
+const APPEND_FILE: &str = "
+    BEGIN IMMEDIATE;
+    UPDATE shards SET head = head + $2 WHERE shard = $1;
+    UPDATE rooms
+    SET head_seq = c.value ->> 2, message_count = c.value ->> 3, last_message_seq = c.value ->> 5,
+        active_at = c.value ->> 6
+    FROM json_each($3) AS c WHERE rooms.id = c.value ->> 0 AND rooms.head_seq = c.value ->> 1;
+    INSERT INTO messages (id, room_id, seq, n, user_id, username, content, message_type, parent_id,
+        client_id, created_at)
+    SELECT unhex(value ->> 0, '-'), value ->> 1, value ->> 2, value ->> 3, unhex(value ->> 4, '-'),
+        value ->> 5, value ->> 6, value ->> 7, unhex(value ->> 8, '-'), unhex(value ->> 9, '-'),
+        value ->> 10
+    FROM json_each($4);
+    INSERT INTO log (shard_seq, shard, room_id, seq, type, ts, message_seq)
+    SELECT (SELECT head FROM shards WHERE shard = $1) - $2 + key + 1, $1, value ->> 1, value ->> 2,
+        'message.created', value ->> 10, value ->> 2
+    FROM json_each($4);
+    COMMIT";
+
+/// The same as one statement. The shard is locked before any room, as in every
 /// batch, so that writers never wait for each other in a circle.
-const APPEND: &str = "
+const APPEND_SERVER: &str = "
     WITH shard AS (
         UPDATE shards SET head = head + $2 WHERE shard = $1 RETURNING head - $2 AS before
     ), moved AS (
@@ -44,26 +65,35 @@ const APPEND: &str = "
 impl Store {
     /// Stores a batch of nothing but new messages, all of one moment, and commits it; nothing of it
     /// when a head is not where the batch believes it.
-    pub(crate) async fn append(&self, shard: Shard, changes: &Changes) -> Result<(), Error> {
-        match &self.database {
-            Database::Sqlite(_) => {
-                let mut batch = self.begin(shard).await?;
-                batch.write(changes).await?;
-                batch.commit().await
-            }
-            Database::Postgres(_) => {
-                let Some(first) = changes.messages.first() else { return Ok(()) };
-                let query = query(APPEND)
-                    .bind(shard.0)
-                    .bind(signed(changes.messages.len() as u64))
-                    .bind(first.created_at.0);
-                let lists = rooms(&changes.rooms).into_iter().chain(messages(&changes.messages));
-                let query = lists.fold(query, Query::bind);
-                self.database.execute(query).await?;
-                Ok(())
-            }
-        }
+    pub(crate) async fn append(
+        &self,
+        shard: Shard,
+        held: &mut Held,
+        changes: &Changes,
+    ) -> Result<(), Error> {
+        let query = match &self.database {
+            Database::Sqlite(_) => for_a_file(shard, changes)?,
+            Database::Postgres(_) => for_a_server(shard, changes),
+        };
+        self.database.execute_on(held, query).await?;
+        Ok(())
     }
+}
+
+fn for_a_file(shard: Shard, changes: &Changes) -> Result<Query<'_>, Error> {
+    let rooms: Vec<_> = changes.rooms.iter().filter_map(moved_room).collect();
+    let messages: Vec<_> = changes.messages.iter().map(message).collect();
+    let count = signed(changes.messages.len() as u64);
+    let query = query(APPEND_FILE).bind(shard.0).bind(count);
+    Ok(query.bind(json(&rooms)?).bind(json(&messages)?))
+}
+
+fn for_a_server(shard: Shard, changes: &Changes) -> Query<'_> {
+    let now = changes.messages.first().map(|message| message.created_at.0).unwrap_or_default();
+    let count = signed(changes.messages.len() as u64);
+    let query = query(APPEND_SERVER).bind(shard.0).bind(count).bind(now);
+    let lists = rooms(&changes.rooms).into_iter().chain(messages(&changes.messages));
+    lists.fold(query, Query::bind)
 }
 
 fn rooms(moved: &[KnownRoom]) -> [List<'_>; 4] {
@@ -92,4 +122,14 @@ fn messages(sent: &[Message]) -> [List<'_>; 9] {
         List::Texts(sent.iter().map(|message| message.message_type.as_str()).collect()),
         List::Ids(sent.iter().map(|message| message.client_id.map(|id| id.0)).collect()),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_statement_reads_no_whole_table() {
+        crate::fixture::assert_postgres_searches(APPEND_SERVER).await;
+    }
 }

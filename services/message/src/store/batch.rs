@@ -2,7 +2,7 @@
 //! whatever they change is written with one statement for each table. Lists travel as one JSON
 //! parameter.
 
-use chassis::database::{Database, Isolation, Row, Text, Transaction, query};
+use chassis::database::{Database, Held, Row, Text, Transaction, query};
 use contract::message::Message;
 use contract::{ClientId, MessageId, RoomId, UserId};
 use serde::Serialize;
@@ -164,8 +164,8 @@ pub(crate) struct Batch {
 
 impl Store {
     /// Begins to write to `shard`; nobody else writes there until the batch is gone.
-    pub(crate) async fn begin(&self, shard: Shard) -> Result<Batch, Error> {
-        let mut transaction = self.database.begin(Isolation::Locking).await?;
+    pub(crate) async fn begin(&self, shard: Shard, held: &mut Held) -> Result<Batch, Error> {
+        let mut transaction = self.database.begin_on(held).await?;
         match self.database {
             Database::Sqlite(_) => {}
             Database::Postgres(_) => {
@@ -220,13 +220,13 @@ impl Batch {
     }
 
     /// Makes it last. When this returns, the disk has it.
-    pub(crate) async fn commit(self) -> Result<(), Error> {
-        Ok(self.transaction.commit().await?)
+    pub(crate) async fn commit(self, held: &mut Held) -> Result<(), Error> {
+        Ok(self.transaction.commit_on(held).await?)
     }
 
     /// Gives up a batch that changes nothing.
-    pub(crate) async fn give_up(self) -> Result<(), Error> {
-        Ok(self.transaction.rollback().await?)
+    pub(crate) async fn give_up(self, held: &mut Held) -> Result<(), Error> {
+        Ok(self.transaction.rollback_on(held).await?)
     }
 
     async fn append_log(&mut self, log: &[Entry]) -> Result<(), Error> {
@@ -264,7 +264,7 @@ impl Batch {
     }
 }
 
-fn json<T: Serialize + ?Sized>(list: &T) -> Result<String, Error> {
+pub(super) fn json<T: Serialize + ?Sized>(list: &T) -> Result<String, Error> {
     serde_json::to_string(list).map_err(Error::Encoding)
 }
 
@@ -294,7 +294,7 @@ fn made_room(made: &KnownRoom) -> impl Serialize + use<'_> {
     )
 }
 
-fn moved_room(moved: &KnownRoom) -> Option<impl Serialize + use<'_>> {
+pub(super) fn moved_room(moved: &KnownRoom) -> Option<impl Serialize + use<'_>> {
     let Origin::Stored { head } = moved.origin else { return None };
     let room = &moved.room;
     Some((
@@ -308,7 +308,7 @@ fn moved_room(moved: &KnownRoom) -> Option<impl Serialize + use<'_>> {
     ))
 }
 
-fn message(message: &Message) -> impl Serialize + use<'_> {
+pub(super) fn message(message: &Message) -> impl Serialize + use<'_> {
     (
         message.id,
         &message.room_id,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chassis::bus::Heard;
-use chassis::database::{Text, query};
+use chassis::database::{Held, Text, query};
 use contract::EventKind;
 use futures_util::future::join_all;
 use harness::{Engine, on_both_engines};
@@ -167,7 +167,7 @@ async fn a_store_that_is_gone_acknowledges_nobody(engine: Engine) {
     let bench = bench_on(engine).await;
     let ada = author(1);
     bench.room(&ada, "tea").await;
-    bench.database.close().await;
+    bench.meddle(&["ALTER TABLE messages RENAME TO elsewhere".into()]).await;
     let sends = (0..20).map(|_| bench.writer.send(ada.clone(), draft("tea", "hi", None)));
     for answer in join_all(sends).await {
         assert!(matches!(answer, Err(Error::NotStored)), "{answer:?}");
@@ -206,7 +206,8 @@ async fn a_full_queue_refuses_at_once(engine: Engine) {
     bench.room(&ada, "tea").await;
     // While somebody else writes to the shard, nothing is taken out for long.
     let shard = bench.store.shards()[store::place(&id("tea"), bench.store.shards().len())];
-    let held = bench.store.begin(shard).await.unwrap();
+    let mut held = Held::default();
+    let other = bench.store.begin(shard, &mut held).await.unwrap();
     let mut pending = Vec::new();
     let refusal = loop {
         match bench.writer.submit(ada.clone(), draft("tea", "hi", None)) {
@@ -217,6 +218,7 @@ async fn a_full_queue_refuses_at_once(engine: Engine) {
         assert!(pending.len() <= 300, "the queue has no bound");
     };
     assert!(matches!(refusal, Error::QueueFull));
+    other.give_up(&mut held).await.unwrap();
     drop(held);
     for waiting in pending {
         waiting.sent().await.unwrap();
