@@ -47,7 +47,7 @@ async fn what_was_acknowledged_survives_kill_9() {
         }
         hub.start_again();
     }
-    let stored = whole_history(&ada.at(hub.base()), &room).await;
+    let stored = ada.at(hub.base()).whole_history(&room).await;
     assert_gap_free(&stored);
     let by_seq: BTreeMap<_, _> = stored
         .iter()
@@ -104,20 +104,6 @@ async fn send_until_cut(
         }
         let Ok(message) = response.json::<Value>().await else { return };
         told.send((message["seq"].as_u64().unwrap(), content)).await.unwrap();
-    }
-}
-
-async fn whole_history(ada: &User, room: &str) -> Vec<Value> {
-    let mut all: Vec<Value> = Vec::new();
-    loop {
-        let after = all.last().map_or(0, |message| message["seq"].as_u64().unwrap());
-        let path = format!("/api/messages/room/{room}?limit=200&after={after}");
-        let page = ada.api.get(&path).await.ok();
-        let page = page.as_array().unwrap();
-        if page.is_empty() {
-            return all;
-        }
-        all.extend(page.iter().cloned());
     }
 }
 

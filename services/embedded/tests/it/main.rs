@@ -5,6 +5,8 @@
 
 mod bad_frames;
 mod bad_input;
+mod cluster;
+mod cluster_outages;
 mod conversation;
 mod crash;
 mod durability;

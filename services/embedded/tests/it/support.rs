@@ -1,7 +1,11 @@
 //! What the cases stand on.
 
 pub(crate) mod client;
+pub(crate) mod cluster;
+pub(crate) mod door;
 pub(crate) mod hub;
+pub(crate) mod ledger;
+pub(crate) mod reader;
 pub(crate) mod socket;
 
 use std::future::Future;

@@ -111,6 +111,27 @@ impl User {
         self.api.post("/api/messages", &body).await
     }
 
+    /// Sends what may be sent again: `client` makes it the same message.
+    pub(crate) async fn send_as(&self, room: &str, client: Uuid, content: &str) -> Answer {
+        let body = json!({"roomId": room, "clientId": client, "content": content});
+        self.api.post("/api/messages", &body).await
+    }
+
+    /// All messages of a room, in order.
+    pub(crate) async fn whole_history(&self, room: &str) -> Vec<Value> {
+        let mut all: Vec<Value> = Vec::new();
+        loop {
+            let after = all.last().map_or(0, |message| message["seq"].as_u64().unwrap());
+            let path = format!("/api/messages/room/{room}?limit=200&after={after}");
+            let page = self.api.get(&path).await.ok();
+            let page = page.as_array().unwrap();
+            if page.is_empty() {
+                return all;
+            }
+            all.extend(page.iter().cloned());
+        }
+    }
+
     /// The newest 200 messages of a room, in order.
     pub(crate) async fn history(&self, room: &str) -> Vec<Value> {
         let path = format!("/api/messages/room/{room}?limit=200");

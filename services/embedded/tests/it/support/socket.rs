@@ -77,6 +77,11 @@ impl Socket {
         }
     }
 
+    /// The frames that came while others were wanted, in order.
+    pub(crate) fn take_kept(&mut self) -> Vec<Value> {
+        std::mem::take(&mut self.kept)
+    }
+
     pub(crate) async fn want_op(&mut self, op: &str) -> Value {
         self.want(|frame| frame["op"] == op).await
     }
