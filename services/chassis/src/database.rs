@@ -84,10 +84,7 @@ impl Database {
 
     /// Every row that `query` finds.
     pub async fn fetch_all(&self, query: Query<'_>) -> Result<Vec<Row>, sqlx::Error> {
-        match self {
-            Self::Sqlite(sqlite) => query.all_of_sqlite(&sqlite.reader).await,
-            Self::Postgres(postgres) => query.all_of_postgres(&postgres.readers).await,
-        }
+        self.reader().await?.fetch_all(query).await
     }
 
     /// The row that `query` finds, if there is one.
@@ -97,10 +94,7 @@ impl Database {
 
     /// Runs a statement that is a transaction by itself; says how many rows it changed.
     pub async fn execute(&self, query: Query<'_>) -> Result<u64, sqlx::Error> {
-        match self {
-            Self::Sqlite(sqlite) => query.run_on_sqlite(&sqlite.writer).await,
-            Self::Postgres(postgres) => query.run_on_postgres(&postgres.writers).await,
-        }
+        self.writer().await?.execute(query).await
     }
 }
 

@@ -181,8 +181,10 @@ pub fn in_turn<T>(
 pub fn write_whole(path: &Path, text: &str, mode: u32) -> Result<(), StartError> {
     let fault = |source| StartError::Path { path: path.to_owned(), source };
     let fresh = path.with_extension(format!("{}.new", std::process::id()));
+    // One that was left behind may have rights of its own.
+    fs::remove_file(&fresh).ok();
     let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(mode);
+    options.write(true).create_new(true).mode(mode);
     let mut file = options.open(&fresh).map_err(fault)?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(fault)?;
     fs::rename(&fresh, path).map_err(fault)

@@ -9,7 +9,7 @@ use contract::problem::FieldFault;
 use contract::room::{CreateRoom, Room};
 use contract::{ClientId, MessageId, RoomId, UserId};
 
-use crate::error::Error;
+use crate::error::{Error, invalid};
 use crate::text::{Content, Description, MessageType, RoomName};
 
 /// Most people that a room can be made with, beside its creator.
@@ -114,6 +114,9 @@ impl Draft {
     /// The draft of a batch's item, and whose it is.
     pub(crate) fn of_item(item: BatchItem) -> Result<(Author, Self), Error> {
         let BatchOp::Send = item.op;
+        if item.username.contains('\0') {
+            return Err(invalid("username", "must not contain the character NUL"));
+        }
         let author = Author { id: item.user_id, name: item.username.into() };
         let draft = SendMessage {
             room_id: Some(item.room_id),

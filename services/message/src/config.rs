@@ -1,6 +1,7 @@
 //! The section `[message]`, and what it shares with the other spokes.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use chassis::config::{Faults, Layers, Settings};
@@ -26,6 +27,8 @@ pub struct Config {
     pub bell: bell::Way,
     /// How it hears by HTTP.
     pub rings: bell::Rings,
+    /// How many days the change log goes back.
+    pub log_days_max: NonZeroU32,
     /// Whom to believe.
     pub identity: identity::Config,
 }
@@ -40,6 +43,7 @@ struct Section {
     writer: writer::Config,
     bell: bell::Way,
     rings: bell::Rings,
+    log_days_max: NonZeroU32,
 }
 
 impl Settings for Config {
@@ -49,8 +53,8 @@ impl Settings for Config {
         let identity = faults.take(layers.section::<identity::Config>("identity"));
         let database = faults.take(database::Config::read(layers));
         let ((section, identity), database) = faults.or(section.zip(identity).zip(database))?;
-        let Section { listen, database: file, server, writer, bell, rings } = section;
-        Ok(Self { listen, database, file, server, writer, bell, rings, identity })
+        let Section { listen, database: file, server, writer, bell, rings, log_days_max } = section;
+        Ok(Self { listen, database, file, server, writer, bell, rings, log_days_max, identity })
     }
 }
 

@@ -21,10 +21,12 @@ mod store;
 mod text;
 mod writer;
 
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::Duration;
 
 use chassis::bus::Reach;
+use chassis::config::Faults;
 use chassis::database::Database;
 use chassis::health::Health;
 use chassis::http_client;
@@ -50,7 +52,7 @@ use crate::writer::Writer;
 /// The name in tokens, keys and configuration.
 const NAME: &str = "message";
 
-/// Between two looks at whether days of the change log have to be made.
+/// Between two looks at whether days of the change log have come or gone.
 const DAYS_INTERVAL: Duration = Duration::from_hours(1);
 
 /// The service as a process of its own.
@@ -72,13 +74,16 @@ pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
     let stop = Stop::new();
     let file = deps.data.join(&config.file);
     let database = Database::open(&config.database, &file, &store::SCHEMA).await?;
-    let store = open(database.clone(), &deps).await;
+    let store = Store::over(database.clone(), &deps.random).await;
     let store = store.map_err(|error| StartError::Other(error.into()))?;
+    check_writers(&config, &store)?;
+    turn_days(&store, &deps.clock, config.log_days_max).await;
     let identity = Identity::open(&config.identity, NAME, &deps)?;
     let bell = bell(&config, &deps, &stop)?;
     let sources = (deps.clock.clone(), deps.random.clone());
     let writer = Writer::start(&store, &bell, sources, &config.writer, &stop);
-    stop.spawn(make_days(store.clone(), deps.clock.clone(), stop.clone()));
+    let days = (store.clone(), deps.clock.clone(), config.log_days_max);
+    stop.spawn(turn_days_for_ever(days, stop.clone()));
     let api = Api { writer, reading: Reading::of(store), identity };
     let health = Health::new("Message Service", PROGRAM.version, deps.clock, stop.clone())
         .with_database(database.clone());
@@ -86,14 +91,26 @@ pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
     Ok(Running::new(NAME, address, stop).keeping(database))
 }
 
-async fn open(database: Database, deps: &Deps) -> Result<Store, store::Error> {
-    let store = Store::over(database, &deps.random).await?;
-    store.make_days(deps.clock.now()).await?;
-    Ok(store)
+/// Every shard's writer keeps a connection to a server for itself; days need another.
+fn check_writers(config: &Config, store: &Store) -> Result<(), StartError> {
+    let wanted = store.shards().len() + 1;
+    let is_enough = usize::try_from(config.database.writers_max).is_ok_and(|most| most >= wanted);
+    if is_enough || store.is_a_file() {
+        return Ok(());
+    }
+    let message = format!("expected at least {wanted}, one more than the database has shards");
+    Err(StartError::Config(Faults::one("database.writers_max", message)))
 }
 
-/// Makes the days of the change log long before they come, until the drain.
-async fn make_days(store: Store, clock: Clock, stop: Stop) {
+/// Makes and forgets days of the change log. What cannot be done now is tried again in an hour.
+async fn turn_days(store: &Store, clock: &Clock, kept: NonZeroU32) {
+    if let Err(error) = store.turn_days(clock.now(), kept.get()).await {
+        warn!(cause = chain(&error), "The days of the log stay as they are for now");
+    }
+}
+
+/// Does so long before the days come, until the drain.
+async fn turn_days_for_ever((store, clock, kept): (Store, Clock, NonZeroU32), stop: Stop) {
     let mut ticks = tokio::time::interval(DAYS_INTERVAL);
     ticks.tick().await;
     loop {
@@ -101,12 +118,7 @@ async fn make_days(store: Store, clock: Clock, stop: Stop) {
             () = stop.drain_began() => return,
             _ = ticks.tick() => {}
         }
-        if let Err(error) = store.make_days(clock.now()).await {
-            warn!(
-                cause = chain(&error),
-                "The days ahead cannot be made; the log goes on outside of them"
-            );
-        }
+        turn_days(&store, &clock, kept).await;
     }
 }
 

@@ -98,7 +98,7 @@ impl Reading {
     }
 
     /// Every change after a position, or none: another life of the log, a position that does not
-    /// exist and too many changes cannot be recovered.
+    /// exist or is older than the log, and too many changes cannot be recovered.
     pub(crate) async fn log(&self, part: &LogPart) -> Result<Log, Error> {
         let head = self.store.heads(&[&part.room]).await?.pop();
         let Some((_, head)) = head else { return Err(Error::NoSuchRoom) };
@@ -108,7 +108,8 @@ impl Reading {
             return Ok(lost);
         }
         let events = self.store.events(&part.room, part.after, head, part.limit + 1).await?;
-        if events.len() > part.limit as usize {
+        // Too many, or some that the log no longer has.
+        if events.len() > part.limit as usize || events.len() as u64 != head - part.after {
             return Ok(lost);
         }
         Ok(Log { recovered: true, events, ..lost })

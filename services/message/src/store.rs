@@ -67,6 +67,10 @@ impl Store {
         &self.epoch
     }
 
+    pub(crate) const fn is_a_file(&self) -> bool {
+        matches!(self.database, Database::Sqlite(_))
+    }
+
     /// The sequences that rooms are spread over.
     pub(crate) fn shards(&self) -> &[Shard] {
         &self.shards
@@ -104,14 +108,26 @@ impl Error {
     /// Whether another writer got in between, so that the same batch may well be stored when it looks
     /// again.
     pub(crate) fn is_a_race(&self) -> bool {
+        let is_late = |error: &sqlx::Error| {
+            let said = error.as_database_error();
+            let is_unique = said.is_some_and(sqlx::error::DatabaseError::is_unique_violation);
+            is_unique || is_worth_another_try(error)
+        };
+        match self {
+            Self::Database(error) => is_late(error) || self.is_a_moved_head(),
+            Self::Raced => true,
+            Self::Corrupt(_) | Self::Encoding(_) => false,
+        }
+    }
+
+    /// Whether a room was not where it was believed to be.
+    pub(crate) fn is_a_moved_head(&self) -> bool {
         match self {
             Self::Raced => true,
             Self::Database(error) => {
                 let said = error.as_database_error();
                 let code = said.and_then(sqlx::error::DatabaseError::code);
-                let is_unique = said.is_some_and(sqlx::error::DatabaseError::is_unique_violation);
-                let is_stale = code.as_deref() == Some(append::STALE);
-                is_unique || is_stale || is_worth_another_try(error)
+                code.as_deref() == Some(append::STALE)
             }
             Self::Corrupt(_) | Self::Encoding(_) => false,
         }
@@ -122,7 +138,9 @@ impl Error {
     pub(crate) fn may_be_one_commands_fault(&self) -> bool {
         match self {
             Self::Database(sqlx::Error::Database(error)) => {
-                !matches!(error.kind(), sqlx::error::ErrorKind::Other)
+                let is_rule = !matches!(error.kind(), sqlx::error::ErrorKind::Other);
+                // SQLSTATE class 22: a value that the database cannot take.
+                is_rule || error.code().is_some_and(|code| code.starts_with("22"))
             }
             Self::Raced | Self::Corrupt(_) | Self::Encoding(_) => true,
             Self::Database(_) => false,

@@ -103,7 +103,7 @@ impl Writer {
             stop.spawn(async move {
                 tokio::select! {
                     () = task.run(commands) => {}
-                    // A batch that is under way is rolled back, and nobody was told otherwise.
+                    // A batch that is under way may be stored or not; nobody was told that it is.
                     () = cut.cancelled() => {}
                 }
             });
@@ -176,7 +176,7 @@ struct Task {
     linger: Duration,
     held: Held,
     memory: Memory,
-    /// The moment of the batch before: time in the log never runs backwards.
+    /// The moment of the batch before: what one writer stores never runs backwards in time.
     latest: Timestamp,
     state: State,
 }
@@ -258,7 +258,12 @@ impl Task {
         match self.memory.recall(batch) {
             Some(known) => match self.store_from_memory(batch, known).await {
                 // Something happened that is not remembered: the database knows.
-                Err(error) if error.is_a_race() => self.store_from_database(batch).await,
+                Err(error) if error.is_a_race() => {
+                    if error.is_a_moved_head() {
+                        self.memory.distrust();
+                    }
+                    self.store_from_database(batch).await
+                }
                 done => done,
             },
             None => self.store_from_database(batch).await,
@@ -321,7 +326,8 @@ impl Task {
         }
     }
 
-    /// Nothing of the batch was stored: nobody is acknowledged.
+    /// Nothing of the batch was stored, or nobody knows whether it was: nobody is acknowledged, and who asks
+    /// again with the same client id finds out.
     fn refuse(&mut self, batch: Vec<Command>, error: &store::Error) {
         if mem::replace(&mut self.state, State::Failing) == State::Working {
             error!(commands = batch.len(), cause = chain(error), "Batches cannot be stored");

@@ -1,10 +1,11 @@
 //! A schema of a PostgreSQL server, which replicas of a service share.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{Connection as _, Row as _};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
 use super::connection::TRUSTED_FOR;
@@ -12,9 +13,13 @@ use super::{Config, Schema, Text, migrator};
 use crate::StartError;
 
 /// The oldest server that this is tested with.
-const VERSION_MIN: i32 = 130_000;
+const VERSION_MIN: i32 = 150_000;
 /// Held by whoever changes a schema: "hubbub" in letters.
 const MIGRATION_LOCK: i64 = 0x6875_6262_7562;
+/// How much longer than the server lets a statement take its answer may take to come.
+const ANSWER_MARGIN: Duration = Duration::from_secs(1);
+/// How long one try to reach the server may take.
+const REACH_WINDOW: Duration = Duration::from_secs(5);
 /// Between two tries to reach a server that is not there yet.
 const PAUSE: Duration = Duration::from_millis(250);
 /// Prepared statements that a connection keeps.
@@ -33,6 +38,9 @@ const PROMISES: &str = "
 pub struct Postgres {
     pub(super) writers: PgPool,
     pub(super) readers: PgPool,
+    /// From a statement to its answer. The server has limits of its own, but it may be gone without a
+    /// word.
+    pub(super) answer_timeout: Duration,
 }
 
 impl Postgres {
@@ -49,13 +57,18 @@ impl Postgres {
             .application_name(schema.name)
             .statement_cache_capacity(STATEMENTS_KEPT)
             .options([("search_path", schema.name)]);
-        let mut first = reach(&server, config.start_window).await.map_err(fault)?;
+        let first = waiting_for_others(&server, config);
+        let mut first = reach(&first, config.start_window).await.map_err(fault)?;
         check_promises(&mut first, &place).await?;
         migrate(&mut first, schema, &place).await?;
         first.close().await.map_err(fault)?;
         let server = bounded(server, config);
         let pool = |most: u32| pool(config, most).connect_lazy_with(server.clone());
-        Ok(Self { writers: pool(config.writers_max), readers: pool(config.readers_max) })
+        Ok(Self {
+            writers: pool(config.writers_max),
+            readers: pool(config.readers_max),
+            answer_timeout: config.statement_timeout + ANSWER_MARGIN,
+        })
     }
 
     pub(super) async fn close(&self) {
@@ -74,6 +87,12 @@ fn bounded(server: PgConnectOptions, config: &Config) -> PgConnectOptions {
     ])
 }
 
+/// Another replica may be changing the schema, or have vanished while it did.
+fn waiting_for_others(server: &PgConnectOptions, config: &Config) -> PgConnectOptions {
+    let window = config.start_window.max(REACH_WINDOW).as_millis().to_string();
+    server.clone().options([("lock_timeout", window)])
+}
+
 fn pool(config: &Config, most: u32) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(most)
@@ -82,10 +101,12 @@ fn pool(config: &Config, most: u32) -> PgPoolOptions {
         // the server left behind.
         .test_before_acquire(false)
         .before_acquire(|connection, meta| {
-            Box::pin(
-                async move { Ok(meta.idle_for < TRUSTED_FOR || connection.ping().await.is_ok()) },
-            )
+            Box::pin(async move { Ok(meta.idle_for < TRUSTED_FOR || stands(connection).await) })
         })
+}
+
+async fn stands(connection: &mut PgConnection) -> bool {
+    matches!(timeout(ANSWER_MARGIN, connection.ping()).await, Ok(Ok(())))
 }
 
 /// Connects as soon as the server is there.
@@ -93,7 +114,8 @@ async fn reach(server: &PgConnectOptions, window: Duration) -> Result<PgConnecti
     let end = Instant::now() + window;
     let mut is_told = false;
     loop {
-        match PgConnection::connect_with(server).await {
+        let tried = timeout(REACH_WINDOW, PgConnection::connect_with(server)).await;
+        match tried.unwrap_or_else(|_| Err(sqlx::Error::Io(ErrorKind::TimedOut.into()))) {
             Err(error) if may_come(&error) && Instant::now() < end => {
                 if !is_told {
                     info!("Waiting for PostgreSQL");
@@ -124,7 +146,7 @@ async fn check_promises(connection: &mut PgConnection, place: &str) -> Result<()
     let commits: &str = row.try_get("commits").map_err(fault)?;
     let syncs: &str = row.try_get("syncs").map_err(fault)?;
     if version < VERSION_MIN {
-        return Err(StartError::Other(format!("PostgreSQL at {place} is older than 13").into()));
+        return Err(StartError::Other(format!("PostgreSQL at {place} is older than 15").into()));
     }
     if commits == "off" {
         let fault =

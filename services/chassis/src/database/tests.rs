@@ -1,5 +1,6 @@
 //! What holds on both engines, and what is said when it cannot.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use harness::postgres::{Database as TestDatabase, Disk, Server};
@@ -67,6 +68,7 @@ on_both_engines!(
     a_schema_is_brought_to_its_newest_step_once,
     work_that_reads_what_it_changes_is_never_lost,
     a_held_connection_survives_what_breaks_a_rule,
+    a_list_is_one_parameter,
 );
 
 async fn whatever_is_bound_comes_back(engine: Engine) {
@@ -166,6 +168,56 @@ async fn a_held_connection_survives_what_breaks_a_rule(engine: Engine) {
     assert_eq!(bench.ids().await, [1, 2, 3]);
 }
 
+async fn a_list_is_one_parameter(engine: Engine) {
+    let bench = bench(engine).await;
+    let id = uuid::Uuid::from_u128(7);
+    let text = Text {
+        sqlite: "SELECT t.value AS t, n.value AS n, unhex(i.value, '-') AS i \
+                 FROM json_each($1) AS t JOIN json_each($2) AS n USING (key) \
+                 JOIN json_each($3) AS i USING (key) ORDER BY key",
+        postgres: "SELECT * FROM unnest($1::text[], $2::bigint[], $3::uuid[]) AS l (t, n, i)",
+    };
+    let lists = [
+        List::Texts(vec!["\"ü\"", "b"]),
+        List::Integers(vec![-1, i64::MAX]),
+        List::Ids(vec![Some(id), None]),
+    ];
+    let found = lists.into_iter().fold(query(text), Query::bind);
+    let found = bench.database.fetch_all(found).await.unwrap();
+    let row = |place: usize| {
+        let row = &found[place];
+        let id: Option<uuid::Uuid> = row.get("i").unwrap();
+        (row.get::<String>("t").unwrap(), row.get::<i64>("n").unwrap(), id)
+    };
+    assert_eq!(row(0), ("\"ü\"".to_owned(), -1, Some(id)));
+    assert_eq!(row(1), ("b".to_owned(), i64::MAX, None));
+}
+
+/// As one whose machine is gone: it took the statement and says nothing.
+#[tokio::test]
+async fn a_server_that_is_silent_is_given_up_and_keeps_no_connection() {
+    const SILENCE: &str = "SELECT pg_sleep(60)";
+
+    let mut bench = bench(Engine::Postgres).await;
+    let Database::Postgres(postgres) = &mut bench.database else { panic!("not on a server") };
+    postgres.answer_timeout = Duration::from_millis(100);
+    let is_late = |error: sqlx::Error| match error {
+        sqlx::Error::Io(error) => error.kind() == ErrorKind::TimedOut,
+        _ => false,
+    };
+    // More often than there are connections.
+    for _ in 0..10 {
+        let mut held = Held::default();
+        let late = bench.database.execute_on(&mut held, query(SILENCE)).await;
+        assert!(is_late(late.unwrap_err()));
+        assert!(is_late(bench.database.fetch_all(query(SILENCE)).await.unwrap_err()));
+        let mut transaction = bench.database.begin().await.unwrap();
+        assert!(is_late(transaction.execute(query(SILENCE)).await.unwrap_err()));
+    }
+    bench.database.execute(insert(1)).await.unwrap();
+    assert_eq!(bench.ids().await, [1]);
+}
+
 #[tokio::test]
 async fn a_server_that_restarts_is_used_again() {
     let mut server = Server::start(Disk::Synced).unwrap();
@@ -204,7 +256,7 @@ async fn the_limits_of_statements_are_the_servers_too() {
     for (setting, want) in [
         ("statement_timeout", "5s"),
         ("lock_timeout", "3s"),
-        ("idle_in_transaction_session_timeout", "10s"),
+        ("idle_in_transaction_session_timeout", "3s"),
         ("search_path", "things"),
     ] {
         let row = query("SELECT current_setting($1) AS found").bind(setting);

@@ -97,15 +97,17 @@ impl Transaction {
 
     /// Makes it last, and keeps its connection in `held`.
     pub async fn commit_on(mut self, held: &mut Held) -> Result<(), sqlx::Error> {
-        let connection = self.end(COMMIT).await?;
-        connection.into_iter().for_each(|connection| held.keep(connection));
+        if let Some(connection) = self.end(COMMIT).await? {
+            held.keep(connection);
+        }
         Ok(())
     }
 
     /// Gives it up, and keeps its connection in `held`.
     pub async fn rollback_on(mut self, held: &mut Held) -> Result<(), sqlx::Error> {
-        let connection = self.end(ROLLBACK).await?;
-        connection.into_iter().for_each(|connection| held.keep(connection));
+        if let Some(connection) = self.end(ROLLBACK).await? {
+            held.keep(connection);
+        }
         Ok(())
     }
 

@@ -8,7 +8,7 @@ CREATE TABLE meta (
 );
 
 -- A sequence of commits. Whoever writes locks its row first, so that two writers take turns. How many
--- rows there are is how many writers each replica has.
+-- rows there are is how many writers each replica has, and where rooms are: they never change.
 CREATE TABLE shards (
     shard BIGINT PRIMARY KEY,
     head  BIGINT NOT NULL
@@ -66,8 +66,8 @@ CREATE UNIQUE INDEX messages_by_place ON messages (room_id, seq);
 CREATE UNIQUE INDEX messages_by_client_id ON messages (user_id, client_id)
     WHERE client_id IS NOT NULL;
 
--- One partition for each day, made ahead by the service, so that an old day can be dropped as a whole.
--- What lies outside of all of them is kept too.
+-- One partition for each day, made ahead by the service, so that an old day is dropped as a whole. What
+-- comes before its day was made lies outside until it is.
 CREATE TABLE log (
     shard_seq   BIGINT NOT NULL,
     shard       BIGINT NOT NULL,
@@ -85,15 +85,40 @@ CREATE TABLE log_outside PARTITION OF log DEFAULT;
 CREATE INDEX log_by_place ON log (room_id, seq);
 CREATE INDEX log_by_commit ON log (shard, shard_seq);
 
--- Makes the partition of a day, counted from the Unix epoch, unless it is there.
+-- Makes the partition of a day, counted from the Unix epoch, unless it is there, and moves into it what
+-- lies outside of it. Nobody who reads or writes waits for it long: it gives up soon and is called again.
 CREATE FUNCTION make_log_day(day BIGINT) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     name TEXT := 'log_' || to_char(to_timestamp(day * 86400) AT TIME ZONE 'UTC', 'YYYYMMDD');
+    first BIGINT := day * 86400000;
+    beyond BIGINT := (day + 1) * 86400000;
 BEGIN
+    SET LOCAL lock_timeout = '200ms';
     -- Replicas take turns.
     PERFORM pg_advisory_xact_lock('log'::regclass::bigint);
     IF to_regclass(name) IS NULL THEN
-        EXECUTE format('CREATE TABLE %I PARTITION OF log FOR VALUES FROM (%s) TO (%s)',
-            name, day * 86400000, (day + 1) * 86400000);
+        LOCK TABLE log_outside IN ACCESS EXCLUSIVE MODE;
+        EXECUTE format('CREATE TABLE %I (LIKE log INCLUDING CONSTRAINTS)', name);
+        EXECUTE format('WITH moved AS (DELETE FROM log_outside WHERE ts >= %s AND ts < %s RETURNING *)
+            INSERT INTO %I SELECT * FROM moved', first, beyond, name);
+        EXECUTE format('ALTER TABLE log ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)',
+            name, first, beyond);
     END IF;
+END $$;
+
+-- Drops every day before this one, and what lies outside before it.
+CREATE FUNCTION drop_log_days(before BIGINT) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    name TEXT;
+    oldest TEXT := 'log_' || to_char(to_timestamp(before * 86400) AT TIME ZONE 'UTC', 'YYYYMMDD');
+BEGIN
+    SET LOCAL lock_timeout = '200ms';
+    PERFORM pg_advisory_xact_lock('log'::regclass::bigint);
+    DELETE FROM log_outside WHERE ts < before * 86400000;
+    FOR name IN
+        SELECT relname FROM pg_inherits JOIN pg_class ON oid = inhrelid
+        WHERE inhparent = 'log'::regclass AND relname ~ '^log_[0-9]{8}$' AND relname < oldest
+    LOOP
+        EXECUTE format('DROP TABLE %I', name);
+    END LOOP;
 END $$;

@@ -44,6 +44,9 @@ fn search(asked: Asked) -> Result<RoomSearch, Error> {
     if part.chars().nth(PART_CHARS_MAX).is_some() {
         return Err(invalid("q", "must be at most 80 characters"));
     }
+    if part.contains('\0') {
+        return Err(invalid("q", "must not contain the character NUL"));
+    }
     let place = asked.cursor.map_or_else(|| Ok(Cursor::start()), |cursor| cursor.parse());
     Ok(RoomSearch {
         scope: if asked.mine { Scope::Mine } else { Scope::Visible },
