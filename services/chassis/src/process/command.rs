@@ -67,7 +67,7 @@ fn ask(url: &str) -> Result<(), StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| other(error.into()))?;
     let http = http_client::open()?;
-    let answer = runtime.block_on(http.get(url).timeout(HEALTH_WINDOW).send());
+    let answer = runtime.block_on(async { http.get(url).timeout(HEALTH_WINDOW).send().await });
     match answer.map_err(|error| other(error.into()))?.status() {
         http::StatusCode::OK => Ok(()),
         status => Err(other(format!("{url} answered {status}").into())),

@@ -173,3 +173,33 @@ async fn data_that_another_process_uses_is_exit_1_and_named() {
     }
     hub.start_again();
 }
+
+#[test]
+fn keys_are_made_once_for_their_owner_alone_and_printed_nowhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = folder.path().join("a/keys");
+    let init = || {
+        let mut command = Command::new(hubbub());
+        run({
+            command.args(["keys", "init"]).arg(&keys);
+            command
+        })
+    };
+    let (output, told) = init();
+    assert!(output.status.success(), "{told}");
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned() + &told;
+    assert!(printed.contains("a/keys") && !printed.contains("PRIVATE"), "{printed}");
+    let mut found: Vec<_> = std::fs::read_dir(&keys).unwrap().map(|e| e.unwrap().path()).collect();
+    found.sort();
+    let texts: Vec<_> = found.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    for (path, text) in found.iter().zip(&texts).filter(|(_, text)| text.contains("PRIVATE")) {
+        let mode = std::fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{} {}", path.display(), text.len());
+    }
+    let private = texts.iter().filter(|text| text.contains("PRIVATE")).count();
+    let public = texts.iter().filter(|text| text.contains("PUBLIC")).count();
+    assert_eq!((private, public), (4, 3), "three services, and a key of access tokens");
+    assert!(init().0.status.success());
+    let again: Vec<_> = found.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    assert_eq!(again, texts);
+}
