@@ -73,11 +73,11 @@ async fn an_account_made_by_one_user_replica_is_good_at_the_other() {
     }
 
     let api = cluster.client().with_token(signed_in["token"].as_str().unwrap());
-    let before = cluster.requests("user").await;
+    let before = cluster.requests_to_users().await;
     for _ in 0..CALLS {
         assert_eq!(api.get("/api/users/profile").await.ok()["user"]["username"], name.as_str());
     }
-    let after = cluster.requests("user").await;
+    let after = cluster.requests_to_users().await;
     assert!(after[0] > before[0] && after[1] > before[1], "{before:?}, {after:?}");
 
     cluster.user[0].kill();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::{join, join_all};
 use serde_json::json;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::support::client::{Answer, Client, User};
@@ -160,24 +161,24 @@ async fn without_postgres_nothing_is_acknowledged_and_with_it_all_goes_on() {
     let cluster = Cluster::start(&servers).await;
     let mut room = Room::open(&cluster).await;
     let (ada, ledger) = (room.people[0].clone(), room.ledger.clone());
-    let outage = async {
-        ledger.acknowledged(SENDS).await;
-        servers.postgres.crash();
-        let senders = ["rest 0", "rest 1", "socket 0", "socket 1"].map(|s| format!("during {s}"));
-        ledger.refused(&senders, REFUSALS).await;
-        let login = json!({"username": ada.name, "password": "password123"});
-        let (signed_in, read) =
-            join(ada.api.post("/api/auth/login", &login), ada.api.get("/api/chat/rooms")).await;
-        is_unavailable(&signed_in);
-        is_unavailable(&read);
-        servers.start_postgres_again();
-        eventually("signing in to work again", || async {
-            let answer = ada.api.post("/api/auth/login", &login).await;
-            (answer.status == 200).then_some(())
-        })
-        .await;
-    };
-    let (last, ()) = join(room.send("during", is_unavailable), outage).await;
+    let mut sending = JoinSet::new();
+    sending.spawn(async move { (room.send("during", is_unavailable).await, room) });
+    ledger.acknowledged(SENDS).await;
+    servers.crash_postgres();
+    let senders = ["rest 0", "rest 1", "socket 0", "socket 1"].map(|s| format!("during {s}"));
+    ledger.refused(&senders, REFUSALS).await;
+    let login = json!({"username": ada.name, "password": "password123"});
+    let (signed_in, read) =
+        join(ada.api.post("/api/auth/login", &login), ada.api.get("/api/chat/rooms")).await;
+    is_unavailable(&signed_in);
+    is_unavailable(&read);
+    servers.start_postgres_again();
+    eventually("signing in to work again", || async {
+        let answer = ada.api.post("/api/auth/login", &login).await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+    let (last, mut room) = sending.join_next().await.unwrap().unwrap();
     assert!(ledger.slowest() <= REFUSED_WITHIN, "somebody waited {:?}", ledger.slowest());
     room.read_to(last).await;
     let last = room.send("after", refuses_nobody).await;
@@ -205,7 +206,7 @@ async fn services_start_without_nats_and_push_once_it_comes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn services_that_start_before_postgres_wait_for_it() {
     let mut servers = Servers::start().await;
-    servers.postgres.crash();
+    servers.crash_postgres();
     let starting = Cluster::start_at(servers.places());
     let coming = async {
         for (part, number) in [("user", 0), ("user", 1), ("message", 0), ("message", 1)] {

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use harness::nats;
 use harness::postgres::{self, Disk};
+use reqwest::Method;
 use tempfile::TempDir;
 use tokio::task::{block_in_place, spawn_blocking};
 
@@ -45,6 +46,11 @@ impl Servers {
         let way_to_nats = Door::open().await;
         way_to_nats.lead_to([&*nats.url()]);
         Self { postgres, nats, way_to_nats, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// Senders go on meanwhile.
+    pub(crate) fn crash_postgres(&mut self) {
+        block_in_place(|| self.postgres.crash());
     }
 
     pub(crate) fn start_postgres_again(&mut self) {
@@ -171,19 +177,13 @@ impl Cluster {
         panic!("the gateway never leads to the chat service's replica {number}");
     }
 
-    /// Requests that the gateway sent to each replica of `part`.
-    pub(crate) async fn requests(&self, part: &str) -> [u64; 2] {
+    /// Requests that the gateway sent to each user service.
+    pub(crate) async fn requests_to_users(&self) -> [u64; 2] {
         let admin = Client::new(self.gateway.url("admin"));
-        let text = admin.request(reqwest::Method::GET, "/metrics").send().await.unwrap();
+        let text = admin.request(Method::GET, "/metrics").send().await.unwrap();
         let text = text.text().await.unwrap();
-        let replicas = match part {
-            "user" => &self.user,
-            "chat" => &self.chat,
-            "message" => &self.message,
-            _ => panic!("there is no {part}"),
-        };
-        replicas.each_ref().map(|replica| {
-            let place = replica.url(part).split("://").last().unwrap();
+        self.user.each_ref().map(|replica| {
+            let place = replica.url("user").split("://").last().unwrap();
             let mut lines = text.lines();
             let line = lines.find(|line| {
                 line.starts_with("gateway_upstream_endpoint_requests_total") && line.contains(place)
