@@ -5,7 +5,7 @@
 use chassis::database::{Database, Held, List, Query, query};
 use contract::message::Message;
 
-use crate::store::batch::{json, message, moved_room};
+use crate::store::batch::{insert_messages, json, message, moved_room};
 use crate::store::row::signed;
 use crate::store::{Error, Shard, Store};
 use crate::writer::known::{KnownRoom, Origin};
@@ -15,24 +15,20 @@ use crate::writer::plan::Changes;
 pub(super) const STALE: &str = "22012";
 
 /// A whole batch and its commit in one go. A place that is taken already breaks it.
-const APPEND_FILE: &str = "
-    BEGIN IMMEDIATE;
-    UPDATE shards SET head = head + $2 WHERE shard = $1;
-    UPDATE rooms
-    SET head_seq = c.value ->> 2, message_count = c.value ->> 3, last_message_seq = c.value ->> 5,
-        active_at = c.value ->> 6
-    FROM json_each($3) AS c WHERE rooms.id = c.value ->> 0 AND rooms.head_seq = c.value ->> 1;
-    INSERT INTO messages (id, room_id, seq, n, user_id, username, content, message_type, parent_id,
-        client_id, created_at)
-    SELECT unhex(value ->> 0, '-'), value ->> 1, value ->> 2, value ->> 3, unhex(value ->> 4, '-'),
-        value ->> 5, value ->> 6, value ->> 7, unhex(value ->> 8, '-'), unhex(value ->> 9, '-'),
-        value ->> 10
-    FROM json_each($4);
-    INSERT INTO log (shard_seq, shard, room_id, seq, type, ts, message_seq)
-    SELECT (SELECT head FROM shards WHERE shard = $1) - $2 + key + 1, $1, value ->> 1, value ->> 2,
-        'message.created', value ->> 10, value ->> 2
-    FROM json_each($4);
-    COMMIT";
+const APPEND_FILE: &str = concat!(
+    "BEGIN IMMEDIATE; \
+     UPDATE shards SET head = head + $2 WHERE shard = $1; \
+     UPDATE rooms \
+     SET head_seq = c.value ->> 2, message_count = c.value ->> 3, last_message_seq = c.value ->> 5, \
+         active_at = c.value ->> 6 \
+     FROM json_each($3) AS c WHERE rooms.id = c.value ->> 0 AND rooms.head_seq = c.value ->> 1; ",
+    insert_messages!("$4"),
+    "; INSERT INTO log (shard_seq, shard, room_id, seq, type, ts, message_seq) \
+     SELECT (SELECT head FROM shards WHERE shard = $1) - $2 + key + 1, $1, value ->> 1, value ->> 2, \
+         'message.created', value ->> 10, value ->> 2 \
+     FROM json_each($4); \
+     COMMIT"
+);
 
 /// The same as one statement. The shard is locked before any room, as in every
 /// batch, so that writers never wait for each other in a circle.

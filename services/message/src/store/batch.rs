@@ -115,14 +115,25 @@ const REMOVE_MEMBERS: Text = Text {
         DELETE FROM members USING jsonb_array_elements($1::jsonb) AS c (value) \
         WHERE room_id = c.value ->> 0 AND user_id = (c.value ->> 1)::uuid",
 };
+/// Stores the rows of a list in SQLite.
+macro_rules! insert_messages {
+    ($list:literal) => {
+        concat!(
+            "INSERT INTO messages (id, room_id, seq, n, user_id, username, content, message_type, \
+                 parent_id, client_id, created_at) \
+             SELECT unhex(value ->> 0, '-'), value ->> 1, value ->> 2, value ->> 3, \
+                 unhex(value ->> 4, '-'), value ->> 5, value ->> 6, value ->> 7, \
+                 unhex(value ->> 8, '-'), unhex(value ->> 9, '-'), value ->> 10 \
+             FROM json_each(",
+            $list,
+            ")"
+        )
+    };
+}
+pub(super) use insert_messages;
+
 const APPEND_MESSAGES: Text = Text {
-    sqlite: "\
-        INSERT INTO messages (id, room_id, seq, n, user_id, username, content, message_type, \
-            parent_id, client_id, created_at) \
-        SELECT unhex(value ->> 0, '-'), value ->> 1, value ->> 2, value ->> 3, \
-            unhex(value ->> 4, '-'), value ->> 5, value ->> 6, value ->> 7, \
-            unhex(value ->> 8, '-'), unhex(value ->> 9, '-'), value ->> 10 \
-        FROM json_each($1)",
+    sqlite: insert_messages!("$1"),
     postgres: "\
         INSERT INTO messages (id, room_id, seq, n, user_id, username, content, message_type, \
             parent_id, client_id, created_at) \
