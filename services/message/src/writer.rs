@@ -1,11 +1,12 @@
 //! Takes what waits into one transaction: an acknowledgement says that its commit is on the disk.
 //!
 //! Every shard has one writer, and a room is always in the same shard. A writer takes commands in the
-//! order in which they came, at most a batch of them, judges each (a refused one harms no other), writes them all, commits, answers, and then rings,
-//! in order. When the commit fails nobody is acknowledged and nothing rings. While it commits, the
-//! next batch gathers by itself; it never waits for company longer than `linger`, and only when
-//! the batch before had company too. Writers of other replicas take turns with it in the database; a
-//! batch that another one got in front of is judged anew.
+//! order in which they came, at most a batch of them, judges each (a refused one harms no other),
+//! writes them all, commits, answers, and then rings, in order. When the commit fails nobody is
+//! acknowledged and nothing rings. While it commits, the next batch gathers by itself; it never waits
+//! for company longer than `linger`, and only when the batch before had company too. Writers of other
+//! replicas take turns with it in the database; a batch that another one got in front of is judged
+//! anew.
 
 pub(crate) mod known;
 mod memory;
