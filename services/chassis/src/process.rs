@@ -1,6 +1,6 @@
 //! `main` of every binary: read, check, open, start, say where, wait, drain.
 //!
-//! Or does one of the small things of [`command`] and stops.
+//! Or does one of the small things that `command.rs` has, and stops.
 //!
 //! Exit codes: 0 after an orderly end, 1 when something could not be opened or started, 64 when
 //! the command line or the configuration is wrong (`EX_USAGE` of `sysexits.h`).
