@@ -59,10 +59,10 @@ impl Postgres {
             .options([("search_path", schema.name)]);
         let first = waiting_for_others(&server, config);
         let mut first = reach(&first, config.start_window).await.map_err(fault)?;
-        check_promises(&mut first, &place).await?;
+        let commits = check_promises(&mut first, &place).await?;
         migrate(&mut first, schema, &place).await?;
         first.close().await.map_err(fault)?;
-        let server = bounded(server, config);
+        let server = bounded(server, config).options([("synchronous_commit", commits)]);
         let pool = |most: u32| pool(config, most).connect_lazy_with(server.clone());
         Ok(Self {
             writers: pool(config.writers_max),
@@ -139,11 +139,12 @@ fn may_come(error: &sqlx::Error) -> bool {
 
 /// A server that would forget what it committed is not used; one that trusts the power supply is, and
 /// the log says so.
-async fn check_promises(connection: &mut PgConnection, place: &str) -> Result<(), StartError> {
+/// Gives what a commit waits for, which every connection then holds on to whatever is set later.
+async fn check_promises(connection: &mut PgConnection, place: &str) -> Result<String, StartError> {
     let fault = |source| StartError::Server { place: place.to_owned(), source };
     let row = sqlx::query(PROMISES).fetch_one(connection).await.map_err(fault)?;
     let version: i32 = row.try_get("version").map_err(fault)?;
-    let commits: &str = row.try_get("commits").map_err(fault)?;
+    let commits: String = row.try_get("commits").map_err(fault)?;
     let syncs: &str = row.try_get("syncs").map_err(fault)?;
     if version < VERSION_MIN {
         return Err(StartError::Other(format!("PostgreSQL at {place} is older than 15").into()));
@@ -156,7 +157,7 @@ async fn check_promises(connection: &mut PgConnection, place: &str) -> Result<()
     if syncs == "off" {
         warn!("PostgreSQL runs with fsync off: a power cut loses what was acknowledged");
     }
-    Ok(())
+    Ok(commits)
 }
 
 async fn migrate(

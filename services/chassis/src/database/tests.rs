@@ -201,7 +201,7 @@ async fn a_server_that_is_silent_is_given_up_and_keeps_no_connection() {
     let mut bench = bench(Engine::Postgres).await;
     let Database::Postgres(postgres) = &mut bench.database else { panic!("not on a server") };
     postgres.answer_timeout = Duration::from_millis(100);
-    let is_late = |error: sqlx::Error| match error {
+    let is_late = |error: &sqlx::Error| match error {
         sqlx::Error::Io(error) => error.kind() == ErrorKind::TimedOut,
         _ => false,
     };
@@ -209,10 +209,11 @@ async fn a_server_that_is_silent_is_given_up_and_keeps_no_connection() {
     for _ in 0..10 {
         let mut held = Held::default();
         let late = bench.database.execute_on(&mut held, query(SILENCE)).await;
-        assert!(is_late(late.unwrap_err()));
-        assert!(is_late(bench.database.fetch_all(query(SILENCE)).await.unwrap_err()));
+        let late = late.unwrap_err();
+        assert!(is_late(&late), "{late:?}");
+        assert!(is_late(&bench.database.fetch_all(query(SILENCE)).await.unwrap_err()));
         let mut transaction = bench.database.begin().await.unwrap();
-        assert!(is_late(transaction.execute(query(SILENCE)).await.unwrap_err()));
+        assert!(is_late(&transaction.execute(query(SILENCE)).await.unwrap_err()));
     }
     bench.database.execute(insert(1)).await.unwrap();
     assert_eq!(bench.ids().await, [1]);
@@ -243,6 +244,18 @@ async fn a_server_that_forgets_or_is_not_there_is_not_used() {
     sqlx::query(sqlx::AssertSqlSafe(forget)).execute(&postgres.writers).await.unwrap();
     let refused = open(&bench.folder, bench.server.as_ref()).await.unwrap_err().to_string();
     assert!(refused.contains("synchronous_commit"), "{refused}");
+    // Whoever is connected, or connects again, goes on as it began.
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+               WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    bench.database.fetch_all(query(end)).await.ok();
+    let commits = query("SELECT current_setting('synchronous_commit') AS found");
+    let mut transaction = loop {
+        if let Ok(transaction) = bench.database.begin().await {
+            break transaction;
+        }
+    };
+    let row = transaction.fetch_optional(commits).await.unwrap().unwrap();
+    assert_eq!(row.get::<&str>("found").unwrap(), "on");
 
     let nobody = "postgres://somebody:hunter2@127.0.0.1:1/x";
     let refused = Database::open(&config(nobody), bench.folder.path(), &SCHEMA).await;
