@@ -22,6 +22,8 @@ struct State {
     epoch: Option<String>,
     /// Everything up to here was passed on.
     last: u64,
+    /// `last` as of the check before: a store that has less has lost its tail.
+    checked: u64,
     is_private: bool,
     filling: Filling,
     seats: HashMap<u64, Arc<Seat>>,
@@ -87,13 +89,16 @@ impl Room {
     /// Passes an event on, or finds that something before it was not heard.
     pub(crate) fn hear(&self, event: &Event) -> Option<Hole> {
         let mut state = self.state();
-        if state.epoch.as_deref() != Some(&event.epoch) {
-            let is_first = state.epoch.is_none();
+        if state.epoch.is_none() {
             state.restart(&event.epoch, event.seq);
-            if is_first {
-                state.deliver(event);
-            }
+            state.deliver(event);
             return None;
+        }
+        if state.epoch.as_deref() != Some(&event.epoch) {
+            // The store knows whether this is another life of the log, or nothing.
+            let is_filling = state.filling != Filling::No;
+            let heard = state.last;
+            return (!is_filling).then(|| state.begin_filling(&self.channel, heard));
         }
         if event.seq <= state.last {
             return None;
@@ -114,11 +119,12 @@ impl Room {
         let mut state = self.state();
         // Where nothing was heard yet there is nothing to compare.
         let epoch = state.epoch.as_ref()?;
-        if *epoch != head.epoch {
+        if *epoch != head.epoch || head.head < state.checked {
             state.restart(&head.epoch, head.head);
         } else if head.head > state.last && state.filling == Filling::No {
             return Some(state.begin_filling(&self.channel, head.head));
         }
+        state.checked = state.last;
         None
     }
 
@@ -178,6 +184,7 @@ impl State {
     fn restart(&mut self, epoch: &str, head: u64) {
         self.epoch = Some(epoch.to_owned());
         self.last = head;
+        self.checked = 0;
         self.filling = Filling::No;
         self.seats.values().for_each(|seat| seat.lag(head));
     }
@@ -313,6 +320,37 @@ mod tests {
         room.hear(&event("e1", 4)).unwrap();
         room.give_up_filling();
         assert_eq!(room.hear(&event("e1", 5)).unwrap().after, 1);
+    }
+
+    #[test]
+    fn an_event_of_another_life_is_believed_when_the_log_says_the_same() {
+        let room = room(1);
+        // A forged one does no harm.
+        let hole = room.hear(&event("x", u64::MAX)).unwrap();
+        assert_eq!((hole.epoch.as_str(), hole.after), ("e1", 1));
+        assert_eq!(room.hear(&event("x", 5)), None, "it is asked once");
+        assert_eq!(room.fill(log(&[], 1)), None);
+        assert_eq!(room.hear(&event("e1", 2)), None);
+        assert_eq!(room.last(), 2);
+        room.hear(&event("e2", 1)).unwrap();
+        let other = Log { epoch: "e2".to_owned(), recovered: false, ..log(&[], 1) };
+        assert_eq!(room.fill(other), None);
+        assert_eq!(room.hear(&event("e2", 2)), None);
+        assert_eq!(room.last(), 2);
+    }
+
+    #[test]
+    fn a_log_that_lost_its_tail_is_noticed_and_a_head_that_was_read_too_early_is_not() {
+        let room = room(9);
+        let head = |head| Head { epoch: "e1".to_owned(), head };
+        // Read before the newest events were stored.
+        assert_eq!(room.check(&head(8)), None);
+        assert_eq!(room.last(), 9);
+        assert_eq!(room.check(&head(9)), None);
+        assert_eq!(room.check(&head(4)), None);
+        assert_eq!(room.last(), 4);
+        assert_eq!(room.hear(&event("e1", 5)), None);
+        assert_eq!(room.last(), 5);
     }
 
     #[test]
