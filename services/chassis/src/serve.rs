@@ -12,7 +12,7 @@ use axum::extract::{ConnectInfo, Request};
 use axum::response::{IntoResponse as _, Response};
 use contract::Kind;
 use contract::caller::REQUEST_ID;
-use http::{HeaderValue, header};
+use http::{HeaderValue, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -172,8 +172,13 @@ impl Server {
             response
         };
         let mut response = finish(response, &request_id, &path);
+        let is_upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let headers = response.headers_mut();
         headers.insert(REQUEST_ID, request_id);
+        if self.stop.is_leaving() && !is_upgraded {
+            // Else the connection may end under the caller's next request.
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         // An answer to a verified caller is nobody else's, unless its handler says otherwise (RFC
         // 9111 section 5.2.2.5).
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));

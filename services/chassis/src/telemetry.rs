@@ -9,9 +9,9 @@ use tracing_subscriber::util::TryInitError;
 
 use crate::config::{Fault, Faults};
 
-/// Speaks of every attempt, and in its traces of passwords; the bus itself says what matters. A filter
-/// that names it still gets it.
-const QUIET: &str = "async_nats=off";
+/// The one speaks of every attempt, and in its traces of passwords, where the bus itself says what matters;
+/// the other passes on what PostgreSQL finds worth a notice. A filter that names them still gets them.
+const QUIET: &str = "async_nats=off,sqlx::postgres::notice=warn";
 
 /// `[telemetry]`.
 #[derive(Debug, Clone, Deserialize)]
