@@ -83,7 +83,7 @@ impl Caller {
                 body,
                 r#"{{"op":"send","userId":"{SENDER}","username":"bench","roomId":"{}","clientId":"{}","content":"{content}"}}"#,
                 name(*room),
-                Uuid::new_v4(),
+                Uuid::now_v7(),
             )?;
             *room = (*room + 1) % rooms;
         }

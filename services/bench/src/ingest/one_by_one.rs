@@ -111,7 +111,7 @@ impl OneByOne {
 /// The same statements on either engine, which differ in types only.
 macro_rules! store_on {
     ($connection:expr, $room:expr, $commit:expr) => {{
-        let (id, client) = (Uuid::now_v7(), Uuid::new_v4());
+        let (id, client) = (Uuid::now_v7(), Uuid::now_v7());
         let repeated = sqlx::query(REPEATED).bind(SENDER.0).bind(client);
         repeated.fetch_optional(&mut *$connection).await?;
         let member = sqlx::query(MEMBER).bind($room).bind(SENDER.0);
