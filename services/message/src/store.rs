@@ -111,7 +111,9 @@ impl Error {
         let is_late = |error: &sqlx::Error| {
             let said = error.as_database_error();
             let is_unique = said.is_some_and(sqlx::error::DatabaseError::is_unique_violation);
-            is_unique || is_worth_another_try(error)
+            // A day of the log was made under a batch that was on its way outside.
+            let is_moved = said.is_some_and(sqlx::error::DatabaseError::is_check_violation);
+            is_unique || is_moved || is_worth_another_try(error)
         };
         match self {
             Self::Database(error) => is_late(error) || self.is_a_moved_head(),

@@ -13,6 +13,8 @@ const DAY_MS: i64 = 86_400_000;
 const DAYS_AHEAD: i64 = 7;
 /// Rows that are deleted at a time, so that nobody who writes waits long.
 const ROWS_MAX: u32 = 1_000;
+/// How often that is done in one turn; the next one goes on.
+const STEPS_MAX: u32 = 1_000;
 
 const MAKE_DAY: &str = "SELECT make_log_day($1)";
 const DROP_DAYS: &str = "SELECT drop_log_days($1)";
@@ -43,12 +45,13 @@ impl Store {
 
     /// The log is in the order of its commits, so that what is oldest comes first.
     async fn delete_before(&self, day: i64) -> Result<(), Error> {
-        loop {
+        for _ in 0..STEPS_MAX {
             let query = query(DELETE_OLD).bind(day * DAY_MS).bind(ROWS_MAX);
             if self.database.execute(query).await? < u64::from(ROWS_MAX) {
-                return Ok(());
+                break;
             }
         }
+        Ok(())
     }
 }
 
