@@ -1,6 +1,7 @@
 //! Senders on sockets, each waiting for the acknowledgement of one message before it sends the
 //! next: what counts is acknowledged, and acknowledged is synced.
 
+use std::path::Path;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -14,6 +15,8 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use uuid::Uuid;
 
 use crate::Outcome;
+use crate::machine::Place;
+use crate::program::Process;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -38,6 +41,30 @@ impl Sends {
     pub(crate) fn percentile(&self, share: usize) -> Duration {
         self.waits.get(self.waits.len() * share / 100).copied().unwrap_or_default()
     }
+}
+
+/// A whole hubbub in `folder` that lets senders send as fast as they can, with further settings.
+pub(crate) fn hubbub(
+    folder: &Path,
+    (place, load): (Place, Place),
+    further: &[String],
+) -> Outcome<Process> {
+    let mut arguments = vec!["--data".to_owned(), folder.join("data").display().to_string()];
+    let settings = [
+        "gateway.listen=127.0.0.1:0",
+        "gateway.admin_listen=127.0.0.1:0",
+        "user.listen=127.0.0.1:0",
+        "chat.listen=127.0.0.1:0",
+        "message.listen=127.0.0.1:0",
+        "gateway.quota.enabled=false",
+        "gateway.access_log.to=access.log",
+        "chat.ws.frames_per_second=1000000",
+        "chat.ws.frames_burst=1000000",
+    ];
+    for setting in settings.map(str::to_owned).iter().chain(further) {
+        arguments.extend(["--set".to_owned(), setting.clone()]);
+    }
+    Process::own("hubbub", place, load, &arguments, "Ctrl-C")
 }
 
 /// Lets `senders` talk in `rooms` rooms at `base` for `span`.

@@ -4,15 +4,12 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use tempfile::TempDir;
-
 use crate::figures::{Spread, rate};
 use crate::issuer::Issuer;
 use crate::load::load;
 use crate::machine::Layout;
 use crate::peers::{self, Peer, Setting};
-use crate::program::Process;
-use crate::sends::{CONTENT_BYTES, send};
+use crate::sends::{CONTENT_BYTES, hubbub, send};
 use crate::upstream::BODY_BYTES;
 use crate::{Outcome, disk, request, runtime};
 
@@ -82,7 +79,7 @@ async fn proxied(report: &mut String) -> Outcome<()> {
 async fn durable(report: &mut String) -> Outcome<()> {
     // The disk that counts is the one of the working folder, not a memory file system.
     let folder = tempfile::tempdir_in(".")?;
-    let hub = start_hubbub(&folder)?;
+    let hub = hubbub(folder.path(), (LAYOUT.under_test(), LAYOUT.load()), &[])?;
     let base = hub.line("gateway")?.to_owned();
     send(&base, SENDERS, ROOMS, TURN).await?;
     let mut rates = Vec::new();
@@ -108,22 +105,4 @@ async fn durable(report: &mut String) -> Outcome<()> {
     writeln!(report, "  wait, last round             p50 {:.2?}, p99 {:.2?}", waits.0, waits.1)?;
     writeln!(report, "  fdatasync of 4 KiB here      p50 {:.2?}, p99 {:.2?}", sync.0, sync.1)?;
     Ok(())
-}
-
-fn start_hubbub(folder: &TempDir) -> Outcome<Process> {
-    let mut arguments = vec!["--data".to_owned(), folder.path().join("data").display().to_string()];
-    for setting in [
-        "gateway.listen=127.0.0.1:0",
-        "gateway.admin_listen=127.0.0.1:0",
-        "user.listen=127.0.0.1:0",
-        "chat.listen=127.0.0.1:0",
-        "message.listen=127.0.0.1:0",
-        "gateway.quota.enabled=false",
-        "gateway.access_log.to=access.log",
-        "chat.ws.frames_per_second=1000000",
-        "chat.ws.frames_burst=1000000",
-    ] {
-        arguments.extend(["--set".to_owned(), setting.to_owned()]);
-    }
-    Process::own("hubbub", LAYOUT.under_test(), LAYOUT.load(), &arguments, "Ctrl-C")
 }

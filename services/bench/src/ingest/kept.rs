@@ -87,9 +87,7 @@ impl Place {
 
     /// Of the service and its server so far.
     pub(crate) fn cpu(&self) -> Cpu {
-        let own = self.process.cpu();
-        let servers = self.server.map(|id| proc::cpu(&proc::family(id))).unwrap_or_default();
-        Cpu { user: own.user + servers.user, system: own.system + servers.system }
+        cpu(&self.process, self.server)
     }
 
     async fn make(&self, rooms: usize) -> Outcome<()> {
@@ -103,6 +101,13 @@ impl Place {
         }
         Ok(())
     }
+}
+
+/// CPU time of a process, and of the server with this id, so far.
+pub(crate) fn cpu(process: &Process, server: Option<u32>) -> Cpu {
+    let own = process.cpu();
+    let servers = server.map(|id| proc::cpu(&proc::family(id))).unwrap_or_default();
+    Cpu { user: own.user + servers.user, system: own.system + servers.system }
 }
 
 /// The id of a room.
