@@ -1,7 +1,9 @@
 //! How a caller is named on the wire: header names, and the claims inside tokens.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
+use crate::scope::Scopes;
 use crate::{SessionId, UserId};
 
 /// The verified user, set by the gateway alone. A spoke believes the token beside it, not this.
@@ -14,13 +16,17 @@ pub const USER_ROLES: &str = "x-user-roles";
 pub const SESSION_ID: &str = "x-session-id";
 /// Every header by which a gateway names a caller: removed from whatever comes from outside.
 pub const IDENTITY_HEADERS: [&str; 4] = [USER_ID, USER_NAME, USER_ROLES, SESSION_ID];
+/// A machine key, in place of a token.
+pub const API_KEY: &str = "x-api-key";
 /// Names one request through every hop: 1 to 64 characters of `A-Za-z0-9._-`.
 pub const REQUEST_ID: &str = "x-request-id";
 /// The W3C trace context (Trace Context section 3.2).
 pub const TRACEPARENT: &str = "traceparent";
 
 /// What an account may be. A new account is a customer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Everybody.
@@ -71,6 +77,9 @@ pub struct UserClaims {
     pub roles: Vec<Role>,
     /// Whether the account's e-mail address was confirmed.
     pub email_verified: bool,
+    /// What a machine key allows; absent: everything that the account may do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scopes>,
 }
 
 /// Claims of a service token: one part calling another, if need be for a user.

@@ -1,11 +1,12 @@
 //! What a part says about itself.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::Timestamp;
 
 /// How a part or a part of a part is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Not asked yet.
@@ -19,18 +20,20 @@ pub enum Status {
 }
 
 /// `GET /health` of a spoke.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SpokeHealth {
     /// How it is.
     pub status: Status,
     /// Its name for people: `User Service`.
+    #[schema(example = "User Service")]
     pub service: String,
     /// The version of its binary.
     pub version: String,
     /// When it said so.
     pub timestamp: Timestamp,
     /// How its database is; absent when it has none.
+    #[schema(nullable = false)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<Status>,
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// The text is not an id of the wanted form. To a caller an id of the wrong form is an unknown id.
@@ -14,7 +15,10 @@ pub struct BadId;
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[derive(Serialize, Deserialize, ToSchema)]
+        #[schema(value_type = String, format = "uuid")]
+        #[schema(example = "01933c1e-8a5b-7c3e-9b1d-2f6a5e4d3c2b")]
         #[serde(transparent)]
         pub struct $name(pub Uuid);
 

@@ -1,5 +1,7 @@
 //! Bodies of the calls between the parts, which the gateway never routes.
 
+pub mod accounts;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 

@@ -6,12 +6,16 @@
 pub mod caller;
 pub mod event;
 pub mod health;
+mod hidden;
 pub mod id;
 pub mod internal;
+pub mod key;
 pub mod live;
 pub mod message;
 pub mod problem;
+pub mod revocation;
 pub mod room;
+pub mod scope;
 pub mod timestamp;
 pub mod user;
 

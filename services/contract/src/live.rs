@@ -57,6 +57,8 @@ pub enum CloseCode {
     Subprotocol = 4406,
     /// The user has too many sockets open.
     TooManySockets = 4409,
+    /// The session was ended, or the machine key deleted.
+    Revoked = 4410,
     /// A fault of ours.
     Internal = 4500,
     /// This node is going away.

@@ -2,6 +2,7 @@
 //! socket errors, logs and metrics. `PROBLEMS.md` beside this crate says what to do about each.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Media type of a problem (RFC 9457 section 3).
 pub const CONTENT_TYPE: &str = "application/problem+json";
@@ -59,6 +60,8 @@ catalogue! {
     BadToken 401 "bad-token" "The token is not valid";
     /// The token was good once.
     ExpiredToken 401 "expired-token" "The token has expired";
+    /// The session that the token belongs to was ended.
+    RevokedToken 401 "revoked-token" "The session has ended";
     /// The account is unknown or the password is wrong: which of them is never said.
     WrongCredentials 401 "wrong-credentials" "The credentials are wrong";
     /// The caller is known and may not do this.
@@ -118,11 +121,13 @@ impl Kind {
 }
 
 /// One field that breaks a rule.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FieldFault {
     /// The field as the caller spelled it, dots between levels.
+    #[schema(example = "username")]
     pub field: String,
     /// What it has to be.
+    #[schema(example = "must be 3 to 32 characters")]
     pub message: String,
 }
 
@@ -134,27 +139,34 @@ impl FieldFault {
 }
 
 /// The body of an answer that says no.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
-    /// [`TYPE_PREFIX`] and the kind's slug.
+    /// `urn:hubbub:problem:` and the slug of the kind.
+    #[schema(pattern = "^urn:hubbub:problem:[a-z-]+$", example = "urn:hubbub:problem:invalid")]
     #[serde(rename = "type")]
     pub kind: String,
     /// The kind's title.
+    #[schema(example = "The request breaks a rule")]
     pub title: String,
     /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599, example = 400)]
     pub status: u16,
     /// What the caller can do about this very occurrence; absent when there is nothing to add.
+    #[schema(nullable = false)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
     /// The path that was asked for, as the part that answers was asked.
+    #[schema(nullable = false)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
     /// The request's id, as in `X-Request-Id`.
+    #[schema(pattern = "^[A-Za-z0-9._-]{1,64}$")]
     pub request_id: String,
     /// One readable line, for clients that look only here.
     pub error: String,
     /// The fields that break a rule.
+    #[schema(required = false)]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldFault>,
 }

@@ -1,14 +1,17 @@
 //! Moments on the wire: RFC 3339, UTC, with milliseconds.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use utoipa::ToSchema;
 
-/// Milliseconds since the Unix epoch; written as `2026-11-20T17:00:00.123Z`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// A moment, written as `2026-11-20T17:00:00.123Z`; here milliseconds since the Unix epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ToSchema)]
+#[schema(value_type = String, format = DateTime, example = "2026-11-20T17:00:00.123Z")]
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
@@ -54,11 +57,23 @@ impl Serialize for Timestamp {
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        let at = OffsetDateTime::parse(&text, &Rfc3339)
-            .map_err(|_| de::Error::custom("expected a time as in RFC 3339"))?;
-        i64::try_from(at.unix_timestamp_nanos().div_euclid(1_000_000))
-            .map(Self)
-            .map_err(|_| de::Error::custom("the time is out of range"))
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
+/// The text is no moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected a time as in RFC 3339")]
+pub struct NoTime;
+
+impl FromStr for Timestamp {
+    type Err = NoTime;
+
+    /// With any offset.
+    fn from_str(text: &str) -> Result<Self, NoTime> {
+        let at = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| NoTime)?;
+        let millis = at.unix_timestamp_nanos().div_euclid(1_000_000);
+        i64::try_from(millis).map(Self).map_err(|_| NoTime)
     }
 }
 
