@@ -1,12 +1,17 @@
 //! Extractors for handlers that have to know who is calling.
 
+mod needs;
+
 use axum::extract::{FromRef, FromRequestParts};
 use contract::Kind;
+use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 
 use crate::identity::{Caller, Grant, Identity, Person, ServiceCaller, UserCaller};
 use crate::refuse::Refusal;
+
+pub use needs::Needs;
 
 /// A user, by an access token of his or her own.
 #[derive(Debug, Clone)]
@@ -15,6 +20,10 @@ pub struct SignedIn(pub UserCaller);
 /// For whom the call is: a user, or the one on whose behalf a service calls that may.
 #[derive(Debug, Clone)]
 pub struct Acting(pub Person);
+
+/// Whoever calls: for those that show less to whoever may see less.
+#[derive(Debug, Clone)]
+pub struct Allowed(pub Caller);
 
 /// A service.
 #[derive(Debug, Clone)]
@@ -45,12 +54,41 @@ pub fn bearer_bytes(value: &[u8]) -> Option<&[u8]> {
     (!token.is_empty()).then_some(token)
 }
 
+/// Whoever calls, also where a machine key is not enough: for those that only note who it was.
+#[derive(Debug, Clone)]
+pub struct Recognised(pub Caller);
+
+/// Who calls, if whatever he or she holds is enough for this route.
 async fn caller<S>(parts: &Parts, state: &S) -> Result<Caller, Refusal>
 where
     Identity: FromRef<S>,
 {
-    let identity = Identity::from_ref(state);
-    let mut fields = parts.headers.get_all(AUTHORIZATION).iter();
+    let caller = recognise(parts, state).await?;
+    if let Caller::User(user) = &caller {
+        needs::check(user, parts)?;
+    }
+    Ok(caller)
+}
+
+async fn recognise<S>(parts: &Parts, state: &S) -> Result<Caller, Refusal>
+where
+    Identity: FromRef<S>,
+{
+    verified(&parts.headers, &Identity::from_ref(state)).await
+}
+
+/// Who calls with these `headers`, for whoever has no extractors; not a machine, since nothing says what
+/// its key would need.
+pub async fn caller_of(headers: &HeaderMap, identity: &Identity) -> Result<Caller, Refusal> {
+    let caller = verified(headers, identity).await?;
+    match &caller {
+        Caller::User(user) if user.scope.is_some() => Err(needs::not_for_machines()),
+        Caller::User(_) | Caller::Service(_) => Ok(caller),
+    }
+}
+
+async fn verified(headers: &HeaderMap, identity: &Identity) -> Result<Caller, Refusal> {
+    let mut fields = headers.get_all(AUTHORIZATION).iter();
     let (Some(field), None) = (fields.next(), fields.next()) else {
         let detail = "Send one Authorization field with a bearer token.";
         return Err(Refusal::new(Kind::Unauthenticated).detail(detail));
@@ -60,6 +98,18 @@ where
         return Err(Refusal::new(Kind::Unauthenticated).detail(detail));
     };
     identity.verify(token).await
+}
+
+impl<S> FromRequestParts<S> for Recognised
+where
+    S: Send + Sync,
+    Identity: FromRef<S>,
+{
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        recognise(parts, state).await.map(Self)
+    }
 }
 
 impl<S> FromRequestParts<S> for SignedIn
@@ -86,6 +136,18 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         caller(parts, state).await?.acting().map(Self)
+    }
+}
+
+impl<S> FromRequestParts<S> for Allowed
+where
+    S: Send + Sync,
+    Identity: FromRef<S>,
+{
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        caller(parts, state).await.map(Self)
     }
 }
 

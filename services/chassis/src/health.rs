@@ -11,6 +11,7 @@ use http::StatusCode;
 use tokio::time::timeout;
 
 use crate::database::Database;
+use crate::revocation::Revocations;
 use crate::{Clock, Stop};
 
 /// How long the database may take to say that it is there.
@@ -23,6 +24,7 @@ pub struct Health {
     version: &'static str,
     clock: Clock,
     database: Option<Database>,
+    revocations: Option<Revocations>,
     stop: Stop,
 }
 
@@ -30,13 +32,20 @@ impl Health {
     /// The health of the part that people call `name`.
     #[must_use]
     pub const fn new(name: &'static str, version: &'static str, clock: Clock, stop: Stop) -> Self {
-        Self { name, version, clock, database: None, stop }
+        Self { name, version, clock, database: None, revocations: None, stop }
     }
 
     /// Counts `database` in.
     #[must_use]
     pub fn with_database(mut self, database: Database) -> Self {
         self.database = Some(database);
+        self
+    }
+
+    /// Is not ready before it is known what is in `revocations`.
+    #[must_use]
+    pub fn with_revocations(mut self, revocations: Revocations) -> Self {
+        self.revocations = Some(revocations);
         self
     }
 
@@ -49,7 +58,8 @@ impl Health {
             .with_state(self)
     }
 
-    async fn database_status(&self) -> Option<Status> {
+    /// How the database is, for a part that has one. Waits no longer than a moment.
+    pub async fn database_status(&self) -> Option<Status> {
         let database = self.database.as_ref()?;
         match timeout(DATABASE_WINDOW, database.ping()).await {
             Ok(Ok(())) => Some(Status::Healthy),
@@ -82,6 +92,8 @@ async fn live() -> &'static str {
 async fn ready(State(health): State<Health>) -> (StatusCode, &'static str) {
     if health.stop.is_leaving() {
         (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+    } else if health.revocations.as_ref().is_some_and(|revocations| !revocations.is_known()) {
+        (StatusCode::SERVICE_UNAVAILABLE, "starting\n")
     } else {
         (StatusCode::OK, "ready\n")
     }

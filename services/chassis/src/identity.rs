@@ -2,6 +2,7 @@
 //! else. Headers that name a caller are never believed.
 
 mod cache;
+mod secret;
 mod service;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,16 +11,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contract::caller::{Role, UserClaims};
+use contract::scope::{Scope, Scopes};
 use contract::{Kind, SessionId, Timestamp, UserId};
 use serde::Deserialize;
 
 use crate::refuse::Refusal;
-use crate::tokens::{BadToken, KeySource, Rules, TOKEN_BYTES_MAX, claimed_issuer};
-use crate::{Clock, Deps, StartError};
+use crate::revocation::{Feed, Revocations};
+use crate::secret::Secret;
+use crate::tokens::{BadToken, KeySet, KeySource, Rules, TOKEN_BYTES_MAX, claimed_issuer};
+use crate::{Clock, Deps, StartError, Stop};
 
-use cache::Cache;
+use cache::{Cache, Found};
 use service::ServiceKeys;
 pub use service::ServiceTokens;
+
+/// When it makes sense to come again to a spoke that does not know yet what is revoked.
+const KNOWN_SOON: Duration = Duration::from_secs(1);
 
 /// `[identity]`: what every spoke believes.
 #[derive(Debug, Clone, Deserialize)]
@@ -34,6 +41,19 @@ pub struct Config {
     /// Shortest time between two fetches of the keys.
     #[serde(with = "crate::config::span")]
     pub jwks_cooldown: Duration,
+    /// Where the user service tells what is revoked; empty: nobody is asked, and nothing is.
+    #[serde(deserialize_with = "crate::revocation::feed_url")]
+    pub revocations_url: String,
+    /// Most of it that is remembered.
+    pub revocations_max: usize,
+    /// What the user service is called in service tokens.
+    pub authority: String,
+    /// What signs users' tokens instead of keys (HS256); empty: keys do.
+    pub jwt_secret: Secret<String>,
+    /// A file with it, read when `jwt_secret` is empty.
+    pub jwt_secret_file: PathBuf,
+    /// Whether a secret that can be guessed is taken all the same.
+    pub weak_secret_allowed: bool,
     /// Most verified tokens that are remembered.
     pub cache_entries_max: usize,
     /// Folder of the services' keys; empty: `keys` in the data folder.
@@ -46,8 +66,33 @@ impl Config {
     /// The folder of the services' keys.
     #[must_use]
     pub fn keys_folder(&self, data: &Path) -> PathBuf {
-        if self.keys_dir.as_os_str().is_empty() { data.join("keys") } else { self.keys_dir.clone() }
+        keys_folder(&self.keys_dir, data)
     }
+
+    /// Begins to follow what is revoked, for the service `me` and until `stop`; while it drains for
+    /// `linger`, as long as it lets callers in. Does not wait for the first answer.
+    pub fn follow(
+        &self,
+        me: &'static str,
+        linger: Duration,
+        deps: &Deps,
+        stop: &Stop,
+    ) -> Result<Revocations, StartError> {
+        let feed = Feed {
+            url: &self.revocations_url,
+            authority: &self.authority,
+            keys: &self.keys_folder(&deps.data),
+            items_max: self.revocations_max,
+            linger,
+        };
+        feed.follow(me, deps, stop)
+    }
+}
+
+/// The folder of the services' keys, where `identity.keys_dir` is `written`.
+#[must_use]
+pub fn keys_folder(written: &Path, data: &Path) -> PathBuf {
+    if written.as_os_str().is_empty() { data.join("keys") } else { written.to_owned() }
 }
 
 /// What one service may do at another.
@@ -64,6 +109,18 @@ pub enum Grant {
     Heads,
     /// Ring.
     Rings,
+    /// Redeem tickets of sockets.
+    Redeem,
+    /// Exchange machine keys for tokens.
+    Exchange,
+    /// Read what is revoked.
+    Revocations,
+    /// Look users up.
+    Users,
+    /// Make accounts.
+    Accounts,
+    /// Have access tokens made for accounts.
+    GenerateToken,
 }
 
 /// Somebody for whom something is done.
@@ -86,8 +143,21 @@ pub struct UserCaller {
     pub session: SessionId,
     /// What the account may be.
     pub roles: Arc<[Role]>,
+    /// What the token may be used for, where it is a machine key's; `None`: for everything.
+    pub scope: Option<Scopes>,
+    /// When the token was made, a whole second.
+    pub issued_at: Timestamp,
     /// Until when the token holds.
     pub expires_at: Timestamp,
+}
+
+impl UserCaller {
+    /// Whether nothing that the caller holds forbids what takes `scope`; what the account itself may
+    /// do is another question.
+    #[must_use]
+    pub fn may(&self, scope: Scope) -> bool {
+        self.scope.as_ref().is_none_or(|scopes| scopes.contains(scope))
+    }
 }
 
 impl From<UserClaims> for UserCaller {
@@ -97,6 +167,8 @@ impl From<UserClaims> for UserCaller {
             person: Person { id: claims.sub, name, session: Some(claims.sid) },
             session: claims.sid,
             roles: claims.roles.into(),
+            scope: claims.scope,
+            issued_at: Timestamp(claims.iat.saturating_mul(1000)),
             expires_at: Timestamp(claims.exp.saturating_mul(1000)),
         }
     }
@@ -141,6 +213,15 @@ impl Caller {
         }
     }
 
+    /// As [`UserCaller::may`]. Of a service nothing is forbidden: it answers for the users that it names.
+    #[must_use]
+    pub fn may(&self, scope: Scope) -> bool {
+        match self {
+            Self::User(user) => user.may(scope),
+            Self::Service(_) => true,
+        }
+    }
+
     /// For whom the call is: the user, or the one on whose behalf a service acts, where it may.
     pub fn acting(self) -> Result<Person, Refusal> {
         match self {
@@ -162,60 +243,98 @@ pub struct Identity(Arc<Inner>);
 struct Inner {
     rules: Rules,
     users: KeySource,
+    revocations: Revocations,
     services: ServiceKeys,
     cache: Cache,
     clock: Clock,
 }
 
 impl Identity {
-    /// The identity check of the spoke `me`. Keys are fetched when the first token comes, so that
-    /// spokes start in any order.
-    pub fn open(config: &Config, me: &'static str, deps: &Deps) -> Result<Self, StartError> {
-        let client = crate::http_client::open()?;
-        let users = KeySource::new(&*config.jwks_url, client, config.jwks_cooldown);
-        Ok(Self::with_keys(config, me, deps, users))
+    /// The identity check of the spoke `me`, which refuses what is in `revocations`. Keys are fetched
+    /// when the first token comes, so that spokes start in any order.
+    pub fn open(
+        config: &Config,
+        me: &'static str,
+        deps: &Deps,
+        revocations: Revocations,
+    ) -> Result<Self, StartError> {
+        let users = if let Some(secret) = config.token_secret().map_err(StartError::Config)? {
+            KeySource::issuer(KeySet::shared(&secret))
+        } else {
+            let client = crate::http_client::open()?;
+            KeySource::new(&*config.jwks_url, client, config.jwks_cooldown)
+        };
+        Ok(Self::with_keys(config, me, deps, users, revocations))
     }
 
-    /// The identity check of the spoke `me`, which has the keys of users' tokens from `users`.
+    /// The identity check of the spoke `me`, which has the keys of users' tokens from `users` and
+    /// refuses what is in `revocations`. Whoever issues and ends tokens itself shares both.
     #[must_use]
-    pub fn with_keys(config: &Config, me: &'static str, deps: &Deps, users: KeySource) -> Self {
+    pub fn with_keys(
+        config: &Config,
+        me: &'static str,
+        deps: &Deps,
+        users: KeySource,
+        revocations: Revocations,
+    ) -> Self {
         Self(Arc::new(Inner {
             rules: Rules { issuer: config.issuer.clone(), audience: config.audience.clone() },
             users,
+            revocations,
             services: ServiceKeys::new(config, me, &deps.data),
             cache: Cache::new(config.cache_entries_max),
             clock: deps.clock.clone(),
         }))
     }
 
+    /// What is revoked, for whoever has to end what a token began.
+    #[must_use]
+    pub fn revocations(&self) -> &Revocations {
+        &self.0.revocations
+    }
+
     /// Who holds `token`. Waits only for keys that are not known yet.
     pub async fn verify(&self, token: &str) -> Result<Caller, Refusal> {
         let inner = &*self.0;
         let now = inner.clock.now();
-        if let Some(caller) = inner.cache.get(token, inner.users.current().generation, now) {
-            return Ok(caller);
+        let keys = inner.users.current().generation;
+        // Before anything is looked at: what is revoked meanwhile is looked at the next time.
+        let seen = inner.revocations.generation();
+        match inner.cache.get(token, keys, now, &inner.revocations) {
+            Found::Nothing => {}
+            Found::Revoked => return Err(revoked()),
+            Found::Alive(caller) => return Ok(caller),
         }
         if token.len() > TOKEN_BYTES_MAX {
             return Err(Refusal::new(BadToken::Malformed.kind()));
         }
         let issuer = claimed_issuer(token);
-        let caller = if issuer.as_deref() == Some(&inner.rules.issuer) {
-            Caller::User(inner.verify_user(token, now).await?)
+        let checked = if issuer.as_deref() == Some(&inner.rules.issuer) {
+            inner.verify_user(token, now).await?
         } else {
             let service = inner.services.verify(token, issuer.as_deref(), now);
-            Caller::Service(service.map_err(refuse)?)
+            Checked { caller: Caller::Service(service.map_err(refuse)?), keys }
         };
-        inner.cache.put(token, inner.users.current().generation, caller.clone());
-        Ok(caller)
+        inner.remember(token, seen, &checked);
+        Ok(checked.caller)
     }
 }
 
+/// Somebody whose token was just checked.
+#[derive(Debug)]
+struct Checked {
+    caller: Caller,
+    /// The generation of the users' keys at the check: when others have taken their place meanwhile, what
+    /// these said is not to be remembered as said by the others.
+    keys: u64,
+}
+
 impl Inner {
-    async fn verify_user(&self, token: &str, now: Timestamp) -> Result<UserCaller, Refusal> {
-        let keys = self.users.current();
+    async fn verify_user(&self, token: &str, now: Timestamp) -> Result<Checked, Refusal> {
+        let mut keys = self.users.current();
         let checked = match keys.verify(token, &self.rules, now) {
             Err(BadToken::UnknownKey) => {
-                let keys = self.users.newer_than(keys.generation).await;
+                keys = self.users.newer_than(keys.generation).await;
                 if keys.generation == 0 {
                     let detail = "The keys of the user service are not known yet.";
                     return Err(Refusal::new(Kind::Unavailable).detail(detail));
@@ -224,8 +343,25 @@ impl Inner {
             }
             checked => checked,
         };
-        checked.map(UserCaller::from).map_err(refuse)
+        let user = checked.map(UserCaller::from).map_err(refuse)?;
+        if !self.revocations.is_known() {
+            let detail = "Which sessions have ended is not known yet.";
+            return Err(Refusal::new(Kind::Unavailable).detail(detail).retry_after(KNOWN_SOON));
+        }
+        if self.revocations.is_revoked(user.session, user.person.id, user.issued_at) {
+            return Err(revoked());
+        }
+        Ok(Checked { caller: Caller::User(user), keys: keys.generation })
     }
+
+    /// Remembers what was found, with nothing revoked beyond the generation `seen`.
+    fn remember(&self, token: &str, seen: u64, checked: &Checked) {
+        self.cache.put(token, checked.keys, seen, checked.caller.clone());
+    }
+}
+
+fn revoked() -> Refusal {
+    Refusal::new(Kind::RevokedToken).detail("Refresh the token, or sign in again.")
 }
 
 fn refuse(bad: BadToken) -> Refusal {
@@ -238,3 +374,6 @@ fn refuse(bad: BadToken) -> Refusal {
     };
     Refusal::new(bad.kind()).detail(detail)
 }
+
+#[cfg(test)]
+mod tests;

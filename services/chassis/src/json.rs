@@ -1,13 +1,14 @@
 //! Extractors that refuse in the words of the problem catalogue.
 
 use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Request};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use contract::Kind;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderMap, header};
+use http_body::Body as _;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -43,6 +44,20 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
         let body = read(request).await?;
         parse(&body).map(Self)
+    }
+}
+
+/// A body that may be left out, with its content type.
+impl<S: Sync, T: DeserializeOwned> OptionalFromRequest<S> for Json<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Option<Self>, Refusal> {
+        let is_absent =
+            request.body().is_end_stream() && !request.headers().contains_key(CONTENT_TYPE);
+        if is_absent {
+            return Ok(None);
+        }
+        <Self as FromRequest<S>>::from_request(request, state).await.map(Some)
     }
 }
 
@@ -131,7 +146,8 @@ pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
 fn refuse(path: &str, error: &serde_json::Error) -> Refusal {
     // The place in the text says nothing to somebody who thinks in fields.
     let text = error.to_string();
-    let message = text.split(" at line ").next().unwrap_or(&text).to_owned();
+    let message = text.split(" at line ").next().unwrap_or(&text);
+    let message = without_value(message).to_owned();
     if !error.is_data() {
         return Refusal::new(Kind::BadJson)
             .detail(format!("The body is not valid JSON: {message}."));
@@ -142,6 +158,13 @@ fn refuse(path: &str, error: &serde_json::Error) -> Refusal {
         None if path == "." => Refusal::new(Kind::Invalid).detail(message),
         None => Refusal::invalid(path, message),
     }
+}
+
+/// What was expected, without what came: that may have been a secret.
+fn without_value(message: &str) -> &str {
+    let has_value = message.starts_with("invalid ") || message.starts_with("unknown variant");
+    let expected = message.rfind("expected ").and_then(|at| message.get(at..));
+    expected.filter(|_| has_value).unwrap_or(message)
 }
 
 /// Whether brackets outside of strings nest deeper than `max`. Looks at bytes, allocates nothing.
@@ -201,7 +224,7 @@ mod tests {
         assert_eq!(refused("{}"), (Kind::Invalid, "name: is required".to_owned()));
         let (kind, error) = refused(r#"{"name":7}"#);
         assert_eq!(kind, Kind::Invalid);
-        assert!(error.starts_with("name: invalid type"), "{error}");
+        assert!(error.starts_with("name: expected a string"), "{error}");
         assert_eq!(refused("[]").0, Kind::Invalid);
     }
 

@@ -1,5 +1,7 @@
 //! Ed25519 keys in files: made on the first run, kept with mode 0600, public half beside them.
 
+pub(crate) mod pem;
+
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -7,11 +9,12 @@ use std::path::Path;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use jsonwebtoken::{DecodingKey, EncodingKey};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::EncodingKey;
 use sha2::{Digest as _, Sha256};
 
 use crate::StartError;
+use crate::tokens::Verifier;
 
 /// What precedes the 32 bytes of an Ed25519 public key in its `SubjectPublicKeyInfo` (RFC 8410
 /// section 4).
@@ -38,7 +41,7 @@ impl SigningKey {
     pub fn generate() -> Result<(Self, String), &'static str> {
         let pair = Ed25519KeyPair::generate().map_err(|_| "no randomness for a new key")?;
         let der = pair.to_pkcs8v1().map_err(|_| "the new key cannot be written")?;
-        let pem = pem("PRIVATE KEY", der.as_ref());
+        let pem = pem::write("PRIVATE KEY", der.as_ref());
         Ok((Self::from_pem(&pem)?, pem))
     }
 
@@ -123,15 +126,14 @@ impl PublicKey {
     /// Reads a key in `SubjectPublicKeyInfo` PEM.
     #[must_use]
     pub fn from_pem(text: &str) -> Option<Self> {
-        let body: String = text.lines().filter(|line| !line.starts_with("-----")).collect();
-        let der = STANDARD.decode(body.trim()).ok()?;
+        let der = pem::read("PUBLIC KEY", text)?;
         der.strip_prefix(&SPKI_PREFIX)?.try_into().ok().map(Self)
     }
 
     /// The key in `SubjectPublicKeyInfo` PEM.
     #[must_use]
     pub fn to_pem(&self) -> String {
-        pem("PUBLIC KEY", &[SPKI_PREFIX.as_slice(), &self.0].concat())
+        pem::write("PUBLIC KEY", &[SPKI_PREFIX.as_slice(), &self.0].concat())
     }
 
     /// The `x` of its JWK (RFC 8037 section 2).
@@ -147,10 +149,9 @@ impl PublicKey {
         URL_SAFE_NO_PAD.encode(Sha256::digest(members.as_bytes()))
     }
 
-    /// What `jsonwebtoken` verifies with.
-    #[must_use]
-    pub fn decoding(&self) -> DecodingKey {
-        DecodingKey::from_ed_der(&self.0)
+    /// What checks signatures of this key; `None` when the bytes are no key.
+    pub(crate) fn verifier(&self) -> Option<Verifier> {
+        Verifier::ed25519(&self.0)
     }
 }
 
@@ -188,20 +189,6 @@ pub fn write_whole(path: &Path, text: &str, mode: u32) -> Result<(), StartError>
     let mut file = options.open(&fresh).map_err(fault)?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(fault)?;
     fs::rename(&fresh, path).map_err(fault)
-}
-
-fn pem(label: &str, der: &[u8]) -> String {
-    // An Ed25519 key is 64 characters at most, or one line and a bit (RFC 7468 section 2).
-    let body = STANDARD.encode(der);
-    let mut text = format!("-----BEGIN {label}-----\n");
-    let mut rest = body.as_str();
-    while !rest.is_empty() {
-        let (line, tail) = rest.split_at(rest.len().min(64));
-        text.push_str(line);
-        text.push('\n');
-        rest = tail;
-    }
-    text + &format!("-----END {label}-----\n")
 }
 
 #[cfg(test)]

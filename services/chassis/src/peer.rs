@@ -1,6 +1,7 @@
 //! Calls from one service to another: a service token, a deadline, and the other's refusals passed
 //! on in its own words.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use crate::refuse::Refusal;
 pub struct Peer {
     client: reqwest::Client,
     base: Arc<str>,
-    name: &'static str,
+    name: Cow<'static, str>,
     tokens: ServiceTokens,
     window: Duration,
 }
@@ -64,11 +65,12 @@ impl Peer {
     pub fn new(
         client: reqwest::Client,
         base: &str,
-        name: &'static str,
+        name: impl Into<Cow<'static, str>>,
         tokens: ServiceTokens,
         window: Duration,
     ) -> Self {
-        Self { client, base: base.trim_end_matches('/').into(), name, tokens, window }
+        let (base, name) = (base.trim_end_matches('/').into(), name.into());
+        Self { client, base, name, tokens, window }
     }
 
     /// `GET` of `path` with its query.
@@ -100,8 +102,8 @@ impl Peer {
         hop: &Hop,
     ) -> reqwest::RequestBuilder {
         let token = match on {
-            On::OwnBehalf => self.tokens.plain(self.name),
-            On::BehalfOf(person) => self.tokens.on_behalf_of(self.name, person),
+            On::OwnBehalf => self.tokens.plain(self.name.clone()),
+            On::BehalfOf(person) => self.tokens.on_behalf_of(self.name.clone(), person),
         };
         let url = format!("{}{path}", self.base);
         let mut request = self.client.request(method, url).bearer_auth(token).timeout(self.window);
@@ -133,6 +135,18 @@ async fn answer<T: DeserializeOwned>(
     }
 }
 
+impl PeerError {
+    /// What the other service said is wrong, in the words of the catalogue; the status alone does not tell
+    /// a fault of the one for whom we ask from one of our own.
+    #[must_use]
+    pub fn kind(&self) -> Option<Kind> {
+        match self {
+            Self::Refused(problem) => kind_of(problem),
+            Self::Unreachable(_) | Self::Garbled(_) => None,
+        }
+    }
+}
+
 impl From<PeerError> for Refusal {
     /// What a caller did wrong there it did wrong here; anything else is a service that is down.
     fn from(error: PeerError) -> Self {
@@ -150,9 +164,12 @@ impl From<PeerError> for Refusal {
 
 /// The kind of a problem that concerns our own caller: not one about our credentials.
 fn passed_on(problem: &Problem) -> Option<Kind> {
+    kind_of(problem).filter(|kind| kind.status() != 401 && *kind != Kind::Internal)
+}
+
+fn kind_of(problem: &Problem) -> Option<Kind> {
     let slug = problem.kind.strip_prefix(contract::problem::TYPE_PREFIX)?;
-    let kind = *Kind::ALL.iter().find(|kind| kind.slug() == slug)?;
-    (kind.status() != 401 && kind != Kind::Internal).then_some(kind)
+    Kind::ALL.iter().copied().find(|kind| kind.slug() == slug)
 }
 
 fn from_problem(kind: Kind, problem: Problem) -> Refusal {

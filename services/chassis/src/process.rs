@@ -40,6 +40,17 @@ pub struct Program {
     pub listen_key: &'static str,
     /// What `keys init` calls with its folder: each makes the keys of a service that are not there yet.
     pub keys: &'static [MakeKeys],
+    /// What `keys init` and `rotate-keys` do for the service that issues access tokens, if it is in here.
+    pub token_keys: Option<TokenKeys>,
+}
+
+/// The keys of access tokens, which are as the configuration wants them.
+#[derive(Debug, Clone, Copy)]
+pub struct TokenKeys {
+    /// Makes the first in a folder.
+    pub make: fn(&Layers, &Path) -> Result<(), StartError>,
+    /// Makes the next for a data folder; says what it did.
+    pub rotate: fn(&Layers, &Path) -> Result<String, StartError>,
 }
 
 /// Makes the keys of a service that are not in the folder yet.
@@ -59,13 +70,13 @@ struct Config {
 #[derive(Debug, clap::Parser)]
 struct Arguments {
     /// Folder for everything that is kept; made if it is not there.
-    #[arg(long, value_name = "DIR", default_value = "data")]
+    #[arg(long, global = true, value_name = "DIR", default_value = "data")]
     data: PathBuf,
     /// A configuration file over the defaults; may be repeated, later ones win.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     config: Vec<PathBuf>,
     /// One setting over everything else, as in --set gateway.quota.enabled=false.
-    #[arg(long, value_name = "KEY=VALUE")]
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Where to listen, as in 0.0.0.0:8000.
     #[arg(long, value_name = "ADDRESS")]
@@ -89,7 +100,7 @@ where
         Err(code) => return code,
     };
     if let Some(command) = &arguments.command {
-        return command.run(&program);
+        return command.run(&program, &arguments);
     }
     let layers = layers(&program, &arguments);
     if arguments.print_config {
@@ -105,13 +116,16 @@ where
     };
     match run(&program, &arguments, &layers, settings, start) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&format!("{}: {error}", program.name));
-            match error {
-                StartError::Config(_) => ExitCode::from(EXIT_USAGE),
-                _ => ExitCode::FAILURE,
-            }
-        }
+        Err(error) => fail(&program, &error),
+    }
+}
+
+/// Says what went wrong, and whose fault it is.
+fn fail(program: &Program, error: &StartError) -> ExitCode {
+    complain(&format!("{}: {error}", program.name));
+    match error {
+        StartError::Config(_) => ExitCode::from(EXIT_USAGE),
+        _ => ExitCode::FAILURE,
     }
 }
 

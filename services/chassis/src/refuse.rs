@@ -182,6 +182,9 @@ pub const fn challenge(kind: Kind) -> Option<&'static str> {
         Kind::ExpiredToken => {
             Some(r#"Bearer realm="hubbub", error="invalid_token", error_description="expired""#)
         }
+        Kind::RevokedToken => {
+            Some(r#"Bearer realm="hubbub", error="invalid_token", error_description="revoked""#)
+        }
         kind if kind.status() == 401 => Some(r#"Bearer realm="hubbub""#),
         _ => None,
     }

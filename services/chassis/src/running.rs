@@ -66,6 +66,11 @@ impl Stop {
         self.draining.is_cancelled()
     }
 
+    /// Ends when the part no longer wants new callers. Safe to drop.
+    pub async fn left(&self) {
+        self.leaving.cancelled().await;
+    }
+
     /// Ends when the part begins to drain. Safe to drop.
     pub async fn drain_began(&self) {
         self.draining.cancelled().await;

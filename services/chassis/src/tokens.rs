@@ -1,33 +1,47 @@
 //! Access tokens of users: the keys they are signed with, and whether one holds.
 //!
 //! The check itself is pure and never waits; the gateway and every spoke make the same one. Keys
-//! come from the issuer's JWKS (RFC 7517); the algorithm is pinned by the key, never by the token.
+//! come from the issuer's JWKS (RFC 7517), or are one secret that issuer and spokes share. A key is
+//! good for one algorithm and says which: a token that names another is forged (RFC 8725 section
+//! 3.1). Nothing in a token leads anywhere: `kid` is compared with the keys that are here, and
+//! `jwk`, `jku`, `x5u` and `x5c` are not looked at.
 
-use std::sync::Arc;
+mod jwk;
+mod jws;
+mod signer;
+mod source;
+mod strength;
+mod verifier;
+
+#[cfg(test)]
+mod attacks;
+#[cfg(test)]
+mod forger;
+
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use contract::caller::UserClaims;
 use contract::{Kind, Timestamp};
-use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::Mutex;
-use tokio::time::Instant;
+
+pub use signer::{KeyKind, TokenKey};
+pub use source::{KeySource, OwnKeys};
+pub use strength::TokenSecret;
+pub(crate) use verifier::Verifier;
 
 /// Longest token that is looked at, in bytes.
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
 /// Most keys of one issuer.
 const KEYS_MAX: usize = 32;
 /// How far ahead of ours the clock of whoever made a token may be.
-pub(crate) const CLOCK_SKEW: Duration = Duration::from_secs(30);
-/// How long a JWKS may take to come.
-const FETCH_WINDOW: Duration = Duration::from_secs(3);
-/// Largest JWKS that is read, in bytes.
-const JWKS_BYTES_MAX: usize = 256 * 1024;
+pub const CLOCK_SKEW: Duration = Duration::from_secs(30);
+/// The last `exp` that is a time: the end of the year 9999, after which RFC 3339 has no words.
+const EXP_MAX: i64 = 253_402_300_799;
+/// The `kid` of the one key that is a shared secret. It tells nothing of the secret.
+const SHARED_ID: &str = "shared";
 
 /// Why a token does not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -74,7 +88,7 @@ pub struct Rules {
     pub audience: String,
 }
 
-/// The keys of one issuer, as fetched.
+/// The keys of one issuer.
 #[derive(Clone, Default)]
 pub struct KeySet {
     /// Rises when the keys change: a cache of verified tokens is good for one generation.
@@ -84,35 +98,36 @@ pub struct KeySet {
 
 #[derive(Clone)]
 struct Key {
-    id: String,
-    /// As published: what tells it from another.
-    x: String,
-    decoding: DecodingKey,
+    /// Its `kid`, where the issuer gave it one.
+    id: Option<String>,
+    /// Its public numbers as published: what tells it from another.
+    numbers: String,
+    verifier: Verifier,
 }
 
 impl KeySet {
     /// Reads a JWKS; keys that we do not use are skipped. `None` when it is no JWKS.
+    ///
+    /// Of two keys with one `kid` the first stands: which of them was meant cannot be told, and what
+    /// is appended to a set must not take the place of what stood there.
     #[must_use]
     pub fn parse(jwks: &[u8], generation: u64) -> Option<Self> {
-        #[derive(Deserialize)]
-        struct Jwks {
-            keys: Vec<Jwk>,
-        }
-        #[derive(Deserialize)]
-        struct Jwk {
-            kid: Option<String>,
-            crv: Option<String>,
-            x: Option<String>,
-        }
-        let jwks: Jwks = serde_json::from_slice(jwks).ok()?;
-        let usable = jwks.keys.into_iter().take(KEYS_MAX).filter_map(|key| {
-            if key.crv.as_deref() != Some("Ed25519") {
-                return None;
+        let mut keys: Vec<Key> = Vec::new();
+        for key in jwk::read(jwks)? {
+            let is_taken = key.id.is_some() && keys.iter().any(|known| known.id == key.id);
+            if !is_taken && keys.len() < KEYS_MAX {
+                keys.push(key);
             }
-            let (id, x) = (key.kid?, key.x?);
-            Some(Key { decoding: DecodingKey::from_ed_components(&x).ok()?, id, x })
-        });
-        Some(Self { generation, keys: usable.collect() })
+        }
+        Some(Self { generation, keys })
+    }
+
+    /// The set of one key, which is a secret that the issuer shares (HS256). It never changes.
+    #[must_use]
+    pub fn shared(secret: &TokenSecret) -> Self {
+        let verifier = Verifier::shared(secret);
+        let key = Key { id: Some(SHARED_ID.to_owned()), numbers: String::new(), verifier };
+        Self { generation: 1, keys: vec![key] }
     }
 
     /// Whether `token` holds at `now`, and what it says.
@@ -122,52 +137,62 @@ impl KeySet {
         rules: &Rules,
         now: Timestamp,
     ) -> Result<UserClaims, BadToken> {
-        if token.len() > TOKEN_BYTES_MAX {
-            return Err(BadToken::Malformed);
-        }
-        let header = jsonwebtoken::decode_header(token).map_err(|_| BadToken::Malformed)?;
-        let key = self.keys.iter().find(|key| Some(&key.id) == header.kid.as_ref());
-        let claims: UserClaims = signed(token, &key.ok_or(BadToken::UnknownKey)?.decoding)?;
+        let claims: UserClaims = self.claims(token)?;
         if claims.iss != rules.issuer || claims.aud != rules.audience {
             return Err(BadToken::Foreign);
         }
-        alive(claims.nbf, claims.exp, now)?;
+        // One from the future was made by a clock that cannot be believed about `nbf` either.
+        alive(claims.nbf.max(claims.iat), claims.exp, now)?;
         Ok(claims)
     }
 
+    /// What a token of this issuer says, if one of these keys signed it. Names and times are the
+    /// caller's to check: whoever takes the tokens of another issuer has rules of its own.
+    pub fn claims<T: DeserializeOwned>(&self, token: &str) -> Result<T, BadToken> {
+        let token = jws::read(token)?;
+        let key = self.key_of(&token)?;
+        token.signed_by(&key.verifier)
+    }
+
+    /// The key that a token names. Some issuers leave `kid` out (RFC 7515 section 4.1.4 lets them): then
+    /// it is the one key that its algorithm fits, and if there are several none is tried.
+    fn key_of(&self, token: &jws::Jws<'_>) -> Result<&Key, BadToken> {
+        if !verifier::is_known(token.algorithm()) {
+            return Err(BadToken::Forged);
+        }
+        let found = if let Some(id) = token.key_id() {
+            self.keys.iter().find(|key| key.id.as_deref() == Some(id))
+        } else {
+            let mut fit =
+                self.keys.iter().filter(|key| key.verifier.algorithm() == token.algorithm());
+            fit.next().filter(|_| fit.next().is_none())
+        };
+        found.ok_or(BadToken::UnknownKey)
+    }
+
     fn has_the_keys_of(&self, other: &Self) -> bool {
-        let ours = self.keys.iter().map(|key| (&key.id, &key.x));
-        ours.eq(other.keys.iter().map(|key| (&key.id, &key.x)))
+        let told = |key: &Key| (key.id.clone(), key.verifier.algorithm(), key.numbers.clone());
+        self.keys.iter().map(told).eq(other.keys.iter().map(told))
     }
 }
 
 impl std::fmt::Debug for KeySet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let ids: Vec<_> = self.keys.iter().map(|key| &key.id).collect();
+        let ids: Vec<_> = self.keys.iter().map(|key| key.id.as_deref().unwrap_or("-")).collect();
         write!(f, "KeySet({}, {ids:?})", self.generation)
     }
 }
 
-/// The claims of a token that `key` signed with EdDSA. Times and names are the caller's to check.
-pub(crate) fn signed<T: DeserializeOwned>(token: &str, key: &DecodingKey) -> Result<T, BadToken> {
-    let mut validation = Validation::new(Algorithm::EdDSA);
-    // Checked by our own clock and rules.
-    validation.validate_exp = false;
-    validation.validate_aud = false;
-    validation.required_spec_claims.clear();
-    jsonwebtoken::decode(token, key, &validation).map(|token| token.claims).map_err(|error| {
-        match error.kind() {
-            ErrorKind::InvalidSignature
-            | ErrorKind::InvalidAlgorithm
-            | ErrorKind::InvalidAlgorithmName => BadToken::Forged,
-            _ => BadToken::Malformed,
-        }
-    })
+/// The claims of a token that `key` signed. Times and names are the caller's to check.
+pub(crate) fn signed<T: DeserializeOwned>(token: &str, key: &Verifier) -> Result<T, BadToken> {
+    jws::read(token)?.signed_by(key)
 }
 
 /// Whether a token with these claims lives at `now`.
 pub(crate) fn alive(nbf: i64, exp: i64, now: Timestamp) -> Result<(), BadToken> {
-    if now.seconds() >= exp {
+    if exp > EXP_MAX {
+        Err(BadToken::Malformed)
+    } else if now.seconds() >= exp {
         Err(BadToken::Expired)
     } else if nbf > now.plus(CLOCK_SKEW).seconds() {
         Err(BadToken::NotYet)
@@ -187,238 +212,99 @@ pub(crate) fn claimed_issuer(token: &str) -> Option<String> {
     serde_json::from_slice::<Claimed>(&payload).ok().map(|claimed| claimed.iss)
 }
 
-/// An issuer's keys over HTTP: the last good ones are kept, one fetch runs at a time, and a fetch
-/// that failed is not repeated before the cooldown is over either.
-#[derive(Debug)]
-pub struct KeySource {
-    origin: Origin,
-    cooldown: Duration,
-    current: ArcSwap<KeySet>,
-    /// When a fetch last began.
-    fetching: Mutex<Option<Instant>>,
-}
-
-/// Where keys come from.
-#[derive(Debug)]
-enum Origin {
-    Url(String, reqwest::Client),
-    /// Whoever issues the tokens knows its own keys.
-    Issuer,
-}
-
-impl KeySource {
-    /// Keys from `url`; nothing is fetched yet.
-    #[must_use]
-    pub fn new(url: impl Into<String>, client: reqwest::Client, cooldown: Duration) -> Self {
-        let origin = Origin::Url(url.into(), client);
-        Self { origin, cooldown, current: ArcSwap::default(), fetching: Mutex::new(None) }
-    }
-
-    /// The issuer's own keys; nothing is ever fetched.
-    #[must_use]
-    pub fn issuer(keys: KeySet) -> Self {
-        let (origin, cooldown) = (Origin::Issuer, Duration::ZERO);
-        Self { origin, cooldown, current: ArcSwap::from_pointee(keys), fetching: Mutex::new(None) }
-    }
-
-    /// The newest good keys; empty before the first fetch.
-    #[must_use]
-    pub fn current(&self) -> Arc<KeySet> {
-        self.current.load_full()
-    }
-
-    /// The same, to look at and let go: no count is touched that other threads touch too.
-    pub fn peek(&self) -> arc_swap::Guard<Arc<KeySet>> {
-        self.current.load()
-    }
-
-    /// Fetches when `seen` is still the newest generation and the cooldown allows it. Whoever comes
-    /// while a fetch runs waits for that one. Gives the newest keys, new or not.
-    pub async fn newer_than(&self, seen: u64) -> Arc<KeySet> {
-        let Origin::Url(url, client) = &self.origin else { return self.current() };
-        let mut began = self.fetching.lock().await;
-        let current = self.current();
-        let now = Instant::now();
-        // Before the first success there is nothing to lose by asking soon again.
-        let wait = if seen == 0 { self.cooldown / 10 } else { self.cooldown };
-        let cooling = began.is_some_and(|began| now.duration_since(began) < wait);
-        if current.generation != seen || cooling {
-            return current;
-        }
-        *began = Some(now);
-        match fetch(url, client).await {
-            Ok(body) => {
-                let set = KeySet::parse(&body, seen + 1);
-                match set {
-                    Some(set) if seen > 0 && set.has_the_keys_of(&current) => {}
-                    Some(set) => self.current.store(Arc::new(set)),
-                    None => tracing::warn!(url, "The key set is no JWKS"),
-                }
-            }
-            Err(error) => {
-                let cause = crate::refuse::chain(&error);
-                tracing::warn!(url, cause, "The key set cannot be fetched");
-            }
-        }
-        self.current()
-    }
-}
-
-async fn fetch(url: &str, client: &reqwest::Client) -> Result<Vec<u8>, reqwest::Error> {
-    let request = client.get(url).timeout(FETCH_WINDOW);
-    let mut response = request.send().await?.error_for_status()?;
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > JWKS_BYTES_MAX {
-            break;
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
-}
-
 #[cfg(test)]
 mod tests {
-    use contract::SessionId;
-    use jsonwebtoken::{EncodingKey, Header};
-    use uuid::Uuid;
-
+    use super::forger::{NOW, claims, key, keys_of, rules};
     use super::*;
-    use crate::keys::SigningKey;
-
-    const NOW: Timestamp = Timestamp(1_800_000_000_000);
-
-    fn rules() -> Rules {
-        Rules { issuer: "hubbub".to_owned(), audience: "hubbub".to_owned() }
-    }
-
-    fn claims() -> UserClaims {
-        let now = NOW.seconds();
-        UserClaims {
-            iss: "hubbub".to_owned(),
-            sub: contract::UserId(Uuid::nil()),
-            aud: "hubbub".to_owned(),
-            exp: now + 900,
-            nbf: now,
-            iat: now,
-            jti: "j".to_owned(),
-            sid: SessionId(Uuid::nil()),
-            name: "ada".to_owned(),
-            roles: vec![],
-            email_verified: false,
-        }
-    }
-
-    fn key() -> (SigningKey, KeySet) {
-        let (key, _) = SigningKey::generate().unwrap();
-        let (kid, x) = (key.public().id(), key.public().x());
-        let jwks = format!(
-            r#"{{"keys":[{{"kty":"RSA","kid":"r"}},{{"kty":"OKP","crv":"Ed25519","kid":"{kid}","x":"{x}"}}]}}"#
-        );
-        (key, KeySet::parse(jwks.as_bytes(), 1).unwrap())
-    }
-
-    fn sign(key: &SigningKey, claims: &UserClaims) -> String {
-        let mut header = Header::new(Algorithm::EdDSA);
-        header.kid = Some(key.public().id());
-        jsonwebtoken::encode(&header, claims, key.encoding()).unwrap()
-    }
 
     #[test]
-    fn a_good_token_holds_until_the_second_of_its_end() {
-        let (key, set) = key();
-        let token = sign(&key, &claims());
-        assert_eq!(set.verify(&token, &rules(), NOW), Ok(claims()));
-        let late = NOW.plus(Duration::from_mins(15));
-        assert_eq!(set.verify(&token, &rules(), late), Err(BadToken::Expired));
+    fn a_good_token_of_each_kind_holds_until_the_second_of_its_end() {
+        for kind in [KeyKind::EdDsa, KeyKind::Es256, KeyKind::Rs256] {
+            let key = key(kind);
+            let (set, token) = (keys_of(&[&key]), key.sign(&claims()).unwrap());
+            assert_eq!(set.verify(&token, &rules(), NOW), Ok(claims()), "{kind:?}");
+            let late = NOW.plus(Duration::from_mins(15));
+            assert_eq!(set.verify(&token, &rules(), late), Err(BadToken::Expired));
+        }
     }
 
     #[test]
     fn what_is_wrong_with_a_token_is_told_apart() {
-        let (key, set) = key();
-        let (other, _) = SigningKey::generate().unwrap();
-        let good = sign(&key, &claims());
-        let verify = |token: &str| set.verify(token, &rules(), NOW).unwrap_err();
-
-        assert_eq!(verify("garbage"), BadToken::Malformed);
-        assert_eq!(verify(&sign(&other, &claims())), BadToken::UnknownKey);
+        let (key, other) = (key(KeyKind::EdDsa), key(KeyKind::EdDsa));
+        let set = keys_of(&[&key]);
+        let verify = |key: &TokenKey, claims: &UserClaims| {
+            set.verify(&key.sign(claims).unwrap(), &rules(), NOW).unwrap_err()
+        };
+        assert_eq!(verify(&other, &claims()), BadToken::UnknownKey);
         let foreign = UserClaims { iss: "evil".to_owned(), ..claims() };
-        assert_eq!(verify(&sign(&key, &foreign)), BadToken::Foreign);
+        assert_eq!(verify(&key, &foreign), BadToken::Foreign);
         let aimed = UserClaims { aud: "other".to_owned(), ..claims() };
-        assert_eq!(verify(&sign(&key, &aimed)), BadToken::Foreign);
+        assert_eq!(verify(&key, &aimed), BadToken::Foreign);
         let early = UserClaims { nbf: NOW.seconds() + 3600, ..claims() };
-        assert_eq!(verify(&sign(&key, &early)), BadToken::NotYet);
-
-        let mut header = Header::new(Algorithm::EdDSA);
-        header.kid = Some(key.public().id());
-        let forged = jsonwebtoken::encode(&header, &claims(), other.encoding()).unwrap();
-        assert_eq!(verify(&forged), BadToken::Forged);
-
-        header.alg = Algorithm::HS256;
-        let secret = EncodingKey::from_secret(key.public().x().as_bytes());
-        let confused = jsonwebtoken::encode(&header, &claims(), &secret).unwrap();
-        assert_eq!(verify(&confused), BadToken::Forged);
-        assert!(set.verify(&good, &rules(), NOW).is_ok());
+        assert_eq!(verify(&key, &early), BadToken::NotYet);
+        assert_eq!(set.verify("garbage", &rules(), NOW), Err(BadToken::Malformed));
     }
 
-    /// An issuer that answers `answers` one after the other, a connection each.
-    async fn issuer(answers: Vec<(u16, String)>) -> (String, tokio::task::JoinHandle<()>) {
-        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/", listener.local_addr().unwrap());
-        let tasks = tokio_util::task::TaskTracker::new();
-        let serving = tasks.spawn(async move {
-            for (status, body) in answers {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                let mut head = [0; 4096];
-                let _ = stream.read(&mut head).await.unwrap();
-                let head = format!("HTTP/1.1 {status} x\r\nConnection: close\r\n");
-                let answer = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
-                stream.write_all(answer.as_bytes()).await.unwrap();
-            }
-        });
-        (url, serving)
-    }
-
-    fn jwks(key: &SigningKey) -> String {
-        let (kid, x) = (key.public().id(), key.public().x());
-        format!(r#"{{"keys":[{{"crv":"Ed25519","kid":"{kid}","x":"{x}"}}]}}"#)
-    }
-
-    #[tokio::test]
-    async fn keys_are_kept_when_the_issuer_fails_and_renewed_when_they_change() {
-        let (one, two) = (SigningKey::generate().unwrap().0, SigningKey::generate().unwrap().0);
-        let answers = vec![
-            (200, jwks(&one)),
-            (200, jwks(&one)),
-            (500, String::new()),
-            (200, "nonsense".to_owned()),
-            (200, jwks(&two)),
-        ];
-        let (url, serving) = issuer(answers).await;
-        let client = crate::http_client::open().unwrap();
-        let source = KeySource::new(url, client, Duration::ZERO);
-        assert_eq!(source.newer_than(0).await.generation, 1);
-        for what in ["the same keys", "a failure", "no key set"] {
-            assert_eq!(source.newer_than(1).await.generation, 1, "{what}");
-            assert!(source.current().verify(&sign(&one, &claims()), &rules(), NOW).is_ok());
+    #[test]
+    fn whoever_takes_tokens_of_another_issuer_reads_its_own_claims() {
+        #[derive(Debug, Deserialize, PartialEq)]
+        struct Theirs {
+            iss: String,
+            phone_number: String,
         }
-        assert_eq!(source.newer_than(1).await.generation, 2);
-        assert!(source.current().verify(&sign(&two, &claims()), &rules(), NOW).is_ok());
-        serving.await.unwrap();
+        let key = key(KeyKind::Rs256);
+        let said = serde_json::json!({"iss": "https://issuer.example/p", "phone_number": "+49"});
+        let token = key.sign(&said).unwrap();
+        let theirs: Theirs = keys_of(&[&key]).claims(&token).unwrap();
+        assert_eq!(theirs.iss, "https://issuer.example/p");
+        assert_eq!(keys_of(&[]).claims::<Theirs>(&token), Err(BadToken::UnknownKey));
     }
 
-    #[tokio::test]
-    async fn many_that_miss_a_key_cause_one_fetch_and_the_next_one_waits() {
-        let (key, _) = key();
-        let (url, serving) = issuer(vec![(200, jwks(&key))]).await;
-        let client = crate::http_client::open().unwrap();
-        let source = KeySource::new(url, client, Duration::from_mins(1));
-        let asked = futures_util::future::join_all((0..20).map(|_| source.newer_than(0))).await;
-        assert!(asked.iter().all(|keys| keys.generation == 1));
-        // The issuer answers once: another fetch would fail, and a failed one would be logged.
-        serving.await.unwrap();
-        assert_eq!(source.newer_than(1).await.generation, 1);
+    #[test]
+    fn of_two_keys_with_one_name_the_first_stands() {
+        let (first, second) = (key(KeyKind::EdDsa), key(KeyKind::EdDsa));
+        let mut appended = second.jwk().unwrap().clone();
+        appended["kid"] = first.id().into();
+        let jwks = serde_json::json!({"keys": [first.jwk(), appended]}).to_string();
+        let set = KeySet::parse(jwks.as_bytes(), 1).unwrap();
+        assert_eq!(set.keys.len(), 1);
+        assert!(set.verify(&first.sign(&claims()).unwrap(), &rules(), NOW).is_ok());
+    }
+
+    #[test]
+    fn a_set_is_read_as_far_as_it_is_of_use() {
+        let good = key(KeyKind::Es256).jwk().unwrap().clone();
+        let with = |name: &str, value: serde_json::Value| {
+            let mut key = good.clone();
+            key[name] = value;
+            key
+        };
+        let all = [
+            ("as it is", good.clone(), 1),
+            ("for signatures", with("key_ops", serde_json::json!(["verify"])), 1),
+            ("for encryption", with("use", "enc".into()), 0),
+            ("for signing alone", with("key_ops", serde_json::json!(["sign"])), 0),
+            ("for another algorithm", with("alg", "ES384".into()), 0),
+            ("on another curve", with("crv", "secp256k1".into()), 0),
+            ("not on the curve", with("x", good["y"].clone()), 0),
+            ("cut short", with("y", "AAAA".into()), 0),
+            ("with a name that is no text", with("kid", 7.into()), 0),
+            ("a secret", serde_json::json!({"kty": "oct", "kid": "s", "k": "c2VjcmV0"}), 0),
+            ("no object", "key".into(), 0),
+            ("RSA of 1024 bits", rsa(&[0xff; 128], &[1, 0, 1]), 0),
+            ("RSA of 8200 bits", rsa(&[0xff; 1025], &[1, 0, 1]), 0),
+            ("RSA with the exponent 1", rsa(&[0xff; 256], &[1]), 0),
+            ("RSA of 2048 bits", rsa(&[0xff; 256], &[1, 0, 1]), 1),
+        ];
+        for (what, key, usable) in all {
+            let jwks = serde_json::json!({"keys": [key]}).to_string();
+            assert_eq!(KeySet::parse(jwks.as_bytes(), 1).unwrap().keys.len(), usable, "{what}");
+        }
+        assert!(KeySet::parse(b"nonsense", 1).is_none());
+    }
+
+    fn rsa(modulus: &[u8], exponent: &[u8]) -> serde_json::Value {
+        let text = |bytes| URL_SAFE_NO_PAD.encode(bytes);
+        serde_json::json!({"kty": "RSA", "kid": "r", "n": text(modulus), "e": text(exponent)})
     }
 }

@@ -24,19 +24,23 @@ use std::time::Duration;
 
 use async_nats::Client;
 use contract::Event;
-use tokio::sync::{broadcast, mpsc, watch};
+use contract::revocation::Revocations;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::config::Broker;
-use super::{Counts, Heard};
+use super::{Counts, Fans, Subscription};
 use crate::{Random, StartError, Stop};
-use link::{Link, Status};
+use link::{Interest, Link, Status};
 use listener::Listener;
-use outbox::Outbox;
-use speaker::{Hearing, PROOF_WINDOW, Speaker};
+use outbox::{Outbox, Outboxes};
+use speaker::{PROOF_WINDOW, Speaker};
 
 /// Commands that wait for the client; more wait in the outbox, where there is an order to them.
 const COMMANDS_MAX: usize = 1_024;
+/// Stretches of revocations that wait to be sent in order; beyond them the newest waits, which says that
+/// others were missed.
+const REVOKED_QUEUE_MAX: usize = 64;
 /// How long sending what is left may take when the bus is closed.
 const CLOSE_WINDOW: Duration = Duration::from_millis(500);
 
@@ -50,16 +54,19 @@ pub struct Nats {
 }
 
 impl Nats {
-    /// Reads the files, and begins to look for the server; what comes in goes to `fan`.
+    /// Reads the files, and begins to look for the server; what comes in goes to `fans`.
     pub(super) async fn open(
         broker: &Broker,
-        fan: broadcast::Sender<Heard>,
+        fans: Fans,
         name: &str,
         random: &Random,
     ) -> Result<Self, StartError> {
         let servers = broker.servers()?;
-        let outbox = Outbox::new(broker.queue_events_max.get(), broker.held_channels_max.get());
-        let link = Arc::new(Link::new(outbox, fan, servers.to_string()));
+        let outboxes = Outboxes {
+            events: Outbox::new(broker.queue_events_max.get(), broker.held_channels_max.get()),
+            revoked: Outbox::new(REVOKED_QUEUE_MAX, 1),
+        };
+        let link = Arc::new(Link::new(outboxes, fans, servers.to_string()));
         let told = link.clone();
         let options = access::options(broker, &servers.sign_in, random)?
             .name(name)
@@ -81,7 +88,7 @@ impl Nats {
         let proofs = client.subscribe(inbox.clone()).await;
         let proofs = proofs.map_err(|error| StartError::Other(error.into()))?;
         let (echo, echoes) = watch::channel(0);
-        let (give, take) = mpsc::channel(1);
+        let (give, take) = mpsc::channel(2);
         let listener = Listener {
             link: self.link.clone(),
             prefix: broker.prefix.clone(),
@@ -90,6 +97,7 @@ impl Nats {
             echoes: echo,
             handover: take,
             events: None,
+            revoked: None,
             stop: self.stop.clone(),
             quiet_until: None,
         };
@@ -101,7 +109,7 @@ impl Nats {
             echoes,
             handover: give,
             stop: self.stop.clone(),
-            hearing: Hearing::No,
+            hearing: Interest::default(),
             pending: None,
             silent: None,
         };
@@ -114,8 +122,16 @@ impl Nats {
         self.link.push(event);
     }
 
-    pub(super) fn subscribe(&self) -> broadcast::Receiver<Heard> {
+    pub(super) fn publish_revoked(&self, stretch: Arc<Revocations>) {
+        self.link.push_revoked(stretch);
+    }
+
+    pub(super) fn subscribe(&self) -> Subscription {
         self.link.listen()
+    }
+
+    pub(super) fn subscribe_revoked(&self) -> Subscription<Revocations> {
+        self.link.listen_revoked()
     }
 
     pub(super) async fn settled(&self) {

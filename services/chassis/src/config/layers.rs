@@ -107,8 +107,6 @@ impl Layers {
                     }
                     Err(fault) => self.faults.push(fault),
                 }
-            } else if older::is_unserved(&name) {
-                self.warnings.push(format!("{name} is set, and this version does not read it"));
             }
         }
     }
@@ -367,7 +365,14 @@ mod tests {
     #[test]
     fn older_names_go_on_working() {
         let mut layers = layers("[gateway]\nlisten = '0.0.0.0:8000'");
-        let vars = [("PORT", "9000"), ("CHAT_SERVICE_URL", "http://chat:80/"), ("SMTP_HOST", "x")];
+        let vars = [
+            ("PORT", "9000"),
+            ("CHAT_SERVICE_URL", "http://chat:80/"),
+            ("JWT_SECRET", "a shared secret"),
+            ("SMTP_HOST", "mail"),
+            ("SMTP_PORT", "1025"),
+            ("USER_SERVICE_URL", "http://user:80"),
+        ];
         layers.environment(
             "gateway.listen",
             vars.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())),
@@ -375,7 +380,13 @@ mod tests {
         let printed = layers.print();
         assert!(printed.contains("listen = \"0.0.0.0:9000\""), "{printed}");
         assert!(printed.contains("\"http://chat:80\""), "{printed}");
-        assert_eq!(layers.warnings().len(), 1);
+        assert!(
+            printed.contains("host = \"mail\"") && printed.contains("port = 1025"),
+            "{printed}"
+        );
+        let feed = "revocations_url = \"http://user:80/internal/revocations\"";
+        assert_eq!(printed.matches(feed).count(), 2, "the gateway and the spokes: {printed}");
+        assert!(printed.contains("jwt_secret = \"***\"") && !printed.contains("shared secret"));
     }
 
     #[test]

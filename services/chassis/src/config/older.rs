@@ -7,9 +7,6 @@ use super::{Fault, Layer};
 /// What an older name sets: a key and its value in TOML.
 type Setting = (String, String);
 
-/// Names that the older systems know and this version does not serve: read over with a warning.
-const UNSERVED: [&str; 3] = ["JWT_SECRET", "SMTP_HOST", "SMTP_PORT"];
-
 /// Translates the variable `name`; `None` when it is no older name. `listen` is the key of the
 /// running binary's own listener and where it listens so far, whose port `PORT` means.
 pub(super) fn translate(
@@ -21,13 +18,23 @@ pub(super) fn translate(
         "PORT" => port(listen, value),
         "LOG_LEVEL" => Ok(vec![set("telemetry.level", &value.to_ascii_lowercase())]),
         "DATABASE_URL" => Ok(vec![set("database.url", value)]),
+        "JWT_SECRET" => Ok(vec![set("identity.jwt_secret", value)]),
+        "SMTP_HOST" => Ok(vec![set("user.mail.host", value)]),
+        "SMTP_PORT" => port_number(name, value)
+            .map(|number| vec![("user.mail.port".to_owned(), number.to_string())]),
         "NATS_URL" => Ok(vec![set("bus.url", value)]),
         "USER_SERVICE_URL" => url(name, value).map(|url| {
             let keys = format!("{url}/.well-known/jwks.json");
+            let feed = format!("{url}/internal/revocations");
             vec![
                 list("gateway.upstreams.user.endpoints", &url),
                 set("gateway.auth.jwks_url", &keys),
+                set("gateway.auth.exchange_url", &format!("{url}/internal/keys/exchange")),
                 set("identity.jwks_url", &keys),
+                set("gateway.auth.revocations_url", &feed),
+                set("identity.revocations_url", &feed),
+                set("chat.user_url", &url),
+                set("message.user_url", &url),
                 ("embedded.user".to_owned(), "false".to_owned()),
             ]
         }),
@@ -50,17 +57,14 @@ pub(super) fn translate(
     })
 }
 
-/// Whether `name` is one that an operator may believe in, in vain.
-pub(super) fn is_unserved(name: &str) -> bool {
-    UNSERVED.contains(&name)
-}
-
 fn port((key, listen): (&str, Option<SocketAddr>), value: &str) -> Result<Vec<Setting>, Fault> {
-    let Ok(number) = value.parse() else {
-        return Err(fault("PORT", value, "expected a port number from 0 to 65535"));
-    };
+    let number = port_number("PORT", value)?;
     let ip = listen.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |listen| listen.ip());
     Ok(vec![set(key, &SocketAddr::new(ip, number).to_string())])
+}
+
+fn port_number(name: &str, value: &str) -> Result<u16, Fault> {
+    value.parse().map_err(|_| fault(name, value, "expected a port number from 0 to 65535"))
 }
 
 fn url(name: &str, value: &str) -> Result<String, Fault> {

@@ -70,6 +70,15 @@ pub(super) fn mask(table: &mut Table) {
     mask_at("", table);
 }
 
+/// Hides who is named in a URL, which is where some put a password (RFC 3986 section 3.2.1).
+fn hide_user(text: &mut String) {
+    let Some((scheme, rest)) = text.split_once("://") else { return };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    if let Some((user, _)) = authority.rsplit_once('@') {
+        *text = format!("{scheme}://***{}", rest.get(user.len()..).unwrap_or_default());
+    }
+}
+
 fn mask_at(path: &str, table: &mut Table) {
     for (key, value) in table.iter_mut() {
         let key = join(path, key);
@@ -78,7 +87,37 @@ fn mask_at(path: &str, table: &mut Table) {
             Value::String(text) if text.is_empty() => {}
             // A secret of digits alone is read as a number.
             _ if is_secret(&key) => *value = "***".into(),
+            Value::String(text) => hide_user(text),
+            Value::Array(all) => all.iter_mut().for_each(|one| {
+                if let Value::String(text) = one {
+                    hide_user(text);
+                }
+            }),
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_named_in_a_url_is_hidden_wherever_it_stands() {
+        let mut table: Table = r#"
+            [a]
+            url = "https://x:SECRET@h:8/p@q?r"
+            all = ["http://u:SECRET@127.0.0.1:9", "http://plain:80/a@b"]
+            from = "Hubbub <hubbub@localhost>"
+        "#
+        .parse()
+        .unwrap();
+        mask(&mut table);
+        let printed = table.to_string();
+        assert!(!printed.contains("SECRET"), "{printed}");
+        for kept in ["https://***@h:8/p@q?r", "http://***@127.0.0.1:9", "http://plain:80/a@b"] {
+            assert!(printed.contains(kept), "{printed}");
+        }
+        assert!(printed.contains("<hubbub@localhost>"), "{printed}");
     }
 }

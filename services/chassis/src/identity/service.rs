@@ -1,13 +1,14 @@
 //! Service tokens: EdDSA, 60 s, each service with its own key, each callee with its own list of who
 //! may do what.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use contract::caller::ServiceClaims;
-use contract::{Timestamp, UserId};
+use contract::{SessionId, Timestamp, UserId};
 use jsonwebtoken::{Algorithm, Header};
 
 use super::{Config, Grant, Person, ServiceCaller};
@@ -53,8 +54,8 @@ impl ServiceKeys {
     ) -> Result<ServiceCaller, BadToken> {
         let issuer = issuer.ok_or(BadToken::Malformed)?;
         let (service, grants) = self.grants.get_key_value(issuer).ok_or(BadToken::Foreign)?;
-        let key = self.key(service).ok_or(BadToken::UnknownKey)?;
-        let claims: ServiceClaims = signed(token, &key.decoding())?;
+        let key = self.key(service).and_then(|key| key.verifier());
+        let claims: ServiceClaims = signed(token, &key.ok_or(BadToken::UnknownKey)?)?;
         if claims.iss != *service || claims.aud != self.me {
             return Err(BadToken::Foreign);
         }
@@ -90,13 +91,19 @@ impl ServiceKeys {
 #[derive(Debug, Clone)]
 pub struct ServiceTokens(Arc<Maker>);
 
+/// On whose behalf a token is: each session has its own, since the callee hears which one it is.
+type Behalf = (UserId, Option<SessionId>);
+
+/// For whom a token is: mostly a name in the code, which costs nothing to look for.
+type Callee = Cow<'static, str>;
+
 #[derive(Debug)]
 struct Maker {
     me: &'static str,
     key: SigningKey,
     clock: Clock,
     random: Random,
-    kept: Mutex<HashMap<(&'static str, Option<UserId>), Kept>>,
+    kept: Mutex<HashMap<(Callee, Option<Behalf>), Kept>>,
 }
 
 #[derive(Debug, Clone)]
@@ -120,20 +127,20 @@ impl ServiceTokens {
 
     /// A token for calls to `callee` that name their users themselves, or need none.
     #[must_use]
-    pub fn plain(&self, callee: &'static str) -> Arc<str> {
-        self.token(callee, None)
+    pub fn plain(&self, callee: impl Into<Cow<'static, str>>) -> Arc<str> {
+        self.token(callee.into(), None)
     }
 
     /// A token for calls to `callee` on behalf of `person`.
     #[must_use]
-    pub fn on_behalf_of(&self, callee: &'static str, person: &Person) -> Arc<str> {
-        self.token(callee, Some(person))
+    pub fn on_behalf_of(&self, callee: impl Into<Cow<'static, str>>, person: &Person) -> Arc<str> {
+        self.token(callee.into(), Some(person))
     }
 
-    fn token(&self, callee: &'static str, person: Option<&Person>) -> Arc<str> {
+    fn token(&self, callee: Callee, person: Option<&Person>) -> Arc<str> {
         let maker = &*self.0;
         let now = maker.clock.now();
-        let place = (callee, person.map(|person| person.id));
+        let place = (callee, person.map(|person| (person.id, person.session)));
         let mut kept = maker.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = kept.get(&place) {
             let same = found.name.as_ref() == person.map(|person| &person.name);
@@ -145,7 +152,7 @@ impl ServiceTokens {
             kept.clear();
         }
         let expires_at = now.plus(LIFE);
-        let token: Arc<str> = maker.sign(callee, person, now, expires_at).into();
+        let token: Arc<str> = maker.sign(&place.0, person, now, expires_at).into();
         let name = person.map(|person| person.name.clone());
         kept.insert(place, Kept { token: token.clone(), expires_at, name });
         token
@@ -186,6 +193,8 @@ mod tests {
     use super::*;
     use crate::Bus;
     use crate::identity::{Caller, Identity};
+    use crate::revocation::Revocations;
+    use crate::secret::Secret;
 
     struct Bench {
         _data: tempfile::TempDir,
@@ -212,6 +221,12 @@ mod tests {
             audience: "hubbub".to_owned(),
             jwks_url: "http://127.0.0.1:1/".to_owned(),
             jwks_cooldown: Duration::from_secs(1),
+            revocations_url: String::new(),
+            revocations_max: 8,
+            authority: "user".to_owned(),
+            jwt_secret: Secret::new(String::new()),
+            jwt_secret_file: PathBuf::new(),
+            weak_secret_allowed: false,
             cache_entries_max: 8,
             keys_dir: PathBuf::new(),
             grants,
@@ -227,10 +242,15 @@ mod tests {
         ServiceTokens::open(me, &bench.config.keys_folder(&bench.deps.data), &bench.deps).unwrap()
     }
 
+    fn message(bench: &Bench) -> Identity {
+        let nothing = Revocations::unfollowed();
+        Identity::open(&bench.config, "message", &bench.deps, nothing).unwrap()
+    }
+
     #[tokio::test]
     async fn a_granted_service_acts_for_the_user_it_names() {
         let bench = bench();
-        let identity = Identity::open(&bench.config, "message", &bench.deps).unwrap();
+        let identity = message(&bench);
         let token = tokens(&bench, "chat").on_behalf_of("message", &ada());
         let caller = identity.verify(&token).await.unwrap();
         assert_eq!(caller.acting().unwrap(), ada());
@@ -245,7 +265,7 @@ mod tests {
     #[tokio::test]
     async fn a_service_without_grants_or_aiming_elsewhere_is_refused() {
         let bench = bench();
-        let identity = Identity::open(&bench.config, "message", &bench.deps).unwrap();
+        let identity = message(&bench);
         let stranger = tokens(&bench, "bridge").plain("message");
         let aimed = tokens(&bench, "chat").plain("user");
         for token in [stranger, aimed] {
@@ -254,9 +274,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn whoever_acts_from_another_session_or_under_another_name_has_another_token() {
+        let bench = bench();
+        let (identity, chat) = (message(&bench), tokens(&bench, "chat"));
+        let phone = Person { session: Some(SessionId(Uuid::from_u128(1))), ..ada() };
+        let laptop = Person { session: Some(SessionId(Uuid::from_u128(2))), ..ada() };
+        let renamed = Person { name: "countess".into(), ..laptop.clone() };
+        for person in [ada(), phone.clone(), laptop, renamed, phone] {
+            let token = chat.on_behalf_of("message", &person);
+            assert_eq!(identity.verify(&token).await.unwrap().acting().unwrap(), person);
+            assert_eq!(chat.on_behalf_of("message", &person), token);
+        }
+    }
+
+    #[tokio::test]
     async fn a_token_is_used_again_until_it_is_about_to_end() {
         let bench = bench();
-        let identity = Identity::open(&bench.config, "message", &bench.deps).unwrap();
+        let identity = message(&bench);
         let chat = tokens(&bench, "chat");
         let first = chat.plain("message");
         assert_eq!(chat.plain("message"), first);

@@ -1,10 +1,11 @@
 //! The small things that a binary does beside running: making keys, asking a part how it is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::{EXIT_USAGE, Program, complain, say};
+use super::{Arguments, EXIT_USAGE, Program, complain, fail, layers, say};
+use crate::config::Layers;
 use crate::{StartError, http_client};
 
 /// From asking a part how it is to giving it up.
@@ -18,6 +19,8 @@ pub(super) enum Command {
         #[command(subcommand)]
         what: Keys,
     },
+    /// Makes the next key of access tokens. Services that run take it over by themselves.
+    RotateKeys,
     /// Ends with 0 when URL answers 200 within 3 s: for containers without a shell.
     Health {
         /// As in `http://127.0.0.1:3001/health/ready`.
@@ -37,29 +40,46 @@ pub(super) enum Keys {
 }
 
 impl Command {
-    pub(super) fn run(&self, program: &Program) -> ExitCode {
-        let done = match self {
-            Self::Keys { what: Keys::Init { folder } } => {
-                let made = program.keys.iter().try_for_each(|make| make(folder));
-                made.map(|()| format!("The keys are in {}.\n", folder.display()))
+    pub(super) fn run(&self, program: &Program, arguments: &Arguments) -> ExitCode {
+        let done = match (self, program.token_keys) {
+            (Self::Keys { what: Keys::Init { folder } }, _) => make(program, arguments, folder),
+            (Self::RotateKeys, Some(keys)) => written(program, arguments)
+                .and_then(|layers| (keys.rotate)(&layers, &arguments.data)),
+            (Self::RotateKeys, None) => {
+                complain(&format!(
+                    "{}: the keys of access tokens are the user service's",
+                    program.name
+                ));
+                return ExitCode::from(EXIT_USAGE);
             }
-            Self::Health { url } if !url.starts_with("http://") => {
+            (Self::Health { url }, _) if !url.starts_with("http://") => {
                 complain(&format!("{}: {url} is no URL that begins with http://", program.name));
                 return ExitCode::from(EXIT_USAGE);
             }
-            Self::Health { url } => ask(url).map(|()| "healthy\n".to_owned()),
+            (Self::Health { url }, _) => ask(url).map(|()| "healthy\n".to_owned()),
         };
         match done {
             Ok(text) => {
                 say(&text);
                 ExitCode::SUCCESS
             }
-            Err(error) => {
-                complain(&format!("{}: {error}", program.name));
-                ExitCode::FAILURE
-            }
+            Err(error) => fail(program, &error),
         }
     }
+}
+
+/// The configuration, when it can be read at all.
+fn written(program: &Program, arguments: &Arguments) -> Result<Layers, StartError> {
+    let layers = layers(program, arguments);
+    layers.faults().or(Some(layers)).map_err(StartError::Config)
+}
+
+fn make(program: &Program, arguments: &Arguments, folder: &Path) -> Result<String, StartError> {
+    program.keys.iter().try_for_each(|make| make(folder))?;
+    if let Some(keys) = program.token_keys {
+        (keys.make)(&written(program, arguments)?, folder)?;
+    }
+    Ok(format!("The keys are in {}.\n", folder.display()))
 }
 
 fn ask(url: &str) -> Result<(), StartError> {

@@ -3,7 +3,9 @@
 use harness::nats::Server;
 use tokio::time::timeout;
 
-use crate::world::{SOON, ear, event, hear, open, try_open, until};
+use crate::world::{
+    SOON, ear, event, hear, hear_revoked, open, revoked, revoked_ear, try_open, until,
+};
 
 /// A user's nkey that the documentation of NATS shows, and its seed.
 const NKEY: &str = "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4";
@@ -103,12 +105,16 @@ async fn a_server_that_forbids_proofs_is_believed_after_a_while() {
 #[tokio::test]
 async fn permissions_as_they_are_documented_suffice() {
     let users = "authorization { users: [ { user: hubbub, password: x, permissions: {
-        publish: [\"room.*\", \"_INBOX.>\"], subscribe: [\"room.*\", \"_INBOX.>\"] } } ] }";
+        publish: [\"room.*\", \"auth.revoked\", \"_INBOX.>\"],
+        subscribe: [\"room.*\", \"auth.revoked\", \"_INBOX.>\"] } } ] }";
     let server = Server::start_with(users).unwrap();
     let bus = open(&[("url", &url(&server, "hubbub:x"))]).await;
+    let mut ends = revoked_ear(&bus).await;
     let mut ear = ear(&bus).await;
     bus.publish(event("tea", 1));
     assert_eq!(hear(&mut ear).await, "tea 1");
+    bus.publish_revoked(revoked(0, 1));
+    while hear_revoked(&mut ends).await != "0 1" {}
     assert_eq!(bus.counts().complaints, 0);
 }
 

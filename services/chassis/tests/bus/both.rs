@@ -2,7 +2,7 @@
 
 use contract::Event;
 
-use crate::world::{CAPACITY, Kind, World, ear, event, hear};
+use crate::world::{CAPACITY, Kind, World, ear, event, hear, hear_revoked, revoked, revoked_ear};
 
 macro_rules! on_both_buses {
     ($($case:ident),* $(,)?) => {
@@ -29,6 +29,9 @@ on_both_buses!(
     ringing_with_nobody_there_is_no_fault,
     an_event_arrives_as_it_was_rung,
     what_was_rung_before_the_end_is_heard,
+    what_is_revoked_is_heard_in_order_by_everybody_who_asked_for_it,
+    who_lags_behind_what_is_revoked_hears_a_gap,
+    neither_kind_is_heard_by_who_asked_for_the_other,
 );
 
 async fn a_listener_hears_events_in_order(kind: Kind) {
@@ -109,4 +112,47 @@ async fn what_was_rung_before_the_end_is_heard(kind: Kind) {
     for seq in 1..=1_000 {
         assert_eq!(hear(&mut ear).await, format!("tea {seq}"));
     }
+}
+
+async fn what_is_revoked_is_heard_in_order_by_everybody_who_asked_for_it(kind: Kind) {
+    let world = World::new(kind, CAPACITY);
+    let (here, there) = (world.bus(CAPACITY).await, world.bus(CAPACITY).await);
+    let mut ears = [revoked_ear(&here).await, revoked_ear(&there).await];
+    for (after, cursor) in [(0, 1), (1, 4), (4, 4)] {
+        here.publish_revoked(revoked(after, cursor));
+    }
+    for ear in &mut ears {
+        for want in ["0 1", "1 4", "4 4"] {
+            assert_eq!(hear_revoked(ear).await, want);
+        }
+    }
+}
+
+async fn who_lags_behind_what_is_revoked_hears_a_gap(kind: Kind) {
+    const STRETCHES: u64 = 500;
+    let world = World::new(kind, CAPACITY);
+    let (here, there) = (world.bus(CAPACITY).await, world.bus(CAPACITY).await);
+    let mut slow = revoked_ear(&there).await;
+    let mut quick = revoked_ear(&there).await;
+    for cursor in 1..=STRETCHES {
+        here.publish_revoked(revoked(cursor - 1, cursor));
+        // When somebody else has heard it, it has come.
+        assert_eq!(hear_revoked(&mut quick).await, format!("{} {cursor}", cursor - 1));
+    }
+    assert_eq!(hear_revoked(&mut slow).await, "gap");
+}
+
+async fn neither_kind_is_heard_by_who_asked_for_the_other(kind: Kind) {
+    let world = World::new(kind, CAPACITY);
+    let (here, there) = (world.bus(CAPACITY).await, world.bus(CAPACITY).await);
+    let (mut rooms, mut ends) = (ear(&there).await, revoked_ear(&there).await);
+    // To hear the other kind, too, may have been a gap for who was there before.
+    drop(rooms);
+    rooms = ear(&there).await;
+    here.publish_revoked(revoked(0, 1));
+    here.publish(event("tea", 1));
+    here.publish_revoked(revoked(1, 2));
+    assert_eq!(hear(&mut rooms).await, "tea 1");
+    assert_eq!(hear_revoked(&mut ends).await, "0 1");
+    assert_eq!(hear_revoked(&mut ends).await, "1 2");
 }

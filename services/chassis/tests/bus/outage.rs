@@ -7,7 +7,7 @@ use harness::nats::Server;
 use tokio::time::Instant;
 
 use crate::proxy::Proxy;
-use crate::world::{ear, event, hear, hear_all, open, until};
+use crate::world::{ear, event, hear, hear_all, hear_revoked, open, revoked, revoked_ear, until};
 
 /// What has to be made up for within this time of the server's return is.
 const PROMISE: Duration = Duration::from_secs(5);
@@ -133,4 +133,25 @@ async fn a_bus_without_a_server_ends_in_time() {
     let began = Instant::now();
     bus.close().await;
     assert!(began.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn of_what_was_revoked_while_the_server_was_away_the_newest_is_told() {
+    let mut server = Server::start().unwrap();
+    let (here, there) =
+        (open(&[("url", &server.url())]).await, open(&[("url", &server.url())]).await);
+    let mut ear = revoked_ear(&there).await;
+    here.settled().await;
+    server.crash();
+    until(|| here.counts().outages == 1).await;
+    for cursor in 1..=1_000 {
+        here.publish_revoked(revoked(cursor - 1, cursor));
+    }
+    server.start_again().unwrap();
+    // The publisher may be back before the listener's gap is told.
+    while hear_revoked(&mut ear).await != "gap" {}
+    until(|| here.counts().rung == 1).await;
+    here.publish_revoked(revoked(1_000, 1_001));
+    while hear_revoked(&mut ear).await != "1000 1001" {}
+    assert_eq!(here.counts().lost, 0);
 }

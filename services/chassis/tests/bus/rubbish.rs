@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use futures_util::StreamExt as _;
 use harness::nats::Server;
 
-use crate::world::{ear, event, hear, open, stranger, until};
+use crate::world::{ear, event, hear, hear_revoked, open, revoked, revoked_ear, stranger, until};
 
 const GOOD: &str = r#"{"epoch":"e1","seq":1,"type":"message.created","ts":"2026-11-20T17:00:00.123Z","data":{"content":"tea 1"}}"#;
 
@@ -93,4 +93,47 @@ async fn others_see_the_documented_subject_and_body() {
     assert_eq!(message.subject.as_str(), "shop.room.tea");
     assert_eq!(message.payload, GOOD);
     assert!(message.reply.is_none() && message.headers.is_none());
+}
+
+#[tokio::test]
+async fn what_is_no_stretch_of_revocations_is_dropped_and_later_ones_arrive() {
+    let server = Server::start().unwrap();
+    let bus = open(&[("url", &server.url()), ("payload_bytes_max", "100000")]).await;
+    let mut ear = revoked_ear(&bus).await;
+    let stranger = stranger(&server).await;
+    let good = serde_json::to_string(&*revoked(0, 1)).unwrap();
+    let bodies = [
+        String::new(),
+        "hello".to_owned(),
+        "{}".to_owned(),
+        GOOD.to_owned(),
+        good.replace("\"after\":0", "\"after\":2"),
+        good.replace("\"after\":0", "\"after\":1"),
+        good.replace("\"cursor\":1", "\"cursor\":18446744073709551615"),
+        good.replace("sid", "kid"),
+        good.replace("notBefore", "before"),
+        serde_json::to_string(&*revoked(0, 1_001)).unwrap(),
+        " ".repeat(100_001),
+    ];
+    for body in &bodies {
+        stranger.publish("auth.revoked", body.clone().into()).await.unwrap();
+    }
+    stranger.publish("auth.revoked", good.into()).await.unwrap();
+    stranger.flush().await.unwrap();
+    assert_eq!(hear_revoked(&mut ear).await, "0 1");
+    assert_eq!((bus.counts().unreadable, bus.counts().heard), (bodies.len() as u64, 1));
+}
+
+#[tokio::test]
+async fn others_see_what_is_revoked_under_the_documented_subject() {
+    let server = Server::start().unwrap();
+    let stranger = stranger(&server).await;
+    let mut all = stranger.subscribe("shop.>").await.unwrap();
+    stranger.flush().await.unwrap();
+    let bus = open(&[("url", &server.url()), ("prefix", "shop")]).await;
+    bus.publish_revoked(revoked(6, 7));
+    let message = all.next().await.unwrap();
+    assert_eq!(message.subject.as_str(), "shop.auth.revoked");
+    let body = r#"{"after":6,"cursor":7,"items":[{"sid":"00000000-0000-0000-0000-000000000007","notBefore":"2026-11-20T17:00:00.123Z","until":"2026-11-20T17:15:30.123Z"}]}"#;
+    assert_eq!(message.payload, body);
 }

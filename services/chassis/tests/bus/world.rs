@@ -6,10 +6,12 @@ use std::time::Duration;
 use chassis::bus::{Config, Heard, Subscription};
 use chassis::config::{Layers, Settings as _};
 use chassis::{Bus, Random, StartError};
-use contract::{Event, EventKind, Timestamp};
+use contract::revocation::{Revocation, Revocations, Revoked};
+use contract::{Event, EventKind, SessionId, Timestamp};
 use harness::nats::Server;
 use serde_json::value::RawValue;
 use tokio::time::{sleep, timeout};
+use uuid::Uuid;
 
 /// Longer than anything takes that happens at all.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
@@ -87,6 +89,35 @@ pub(crate) fn event(room: &str, seq: u64) -> Arc<Event> {
         ts: Timestamp(1_795_194_000_123),
         data: RawValue::from_string(format!(r#"{{"content":"{room} {seq}"}}"#)).unwrap(),
     })
+}
+
+/// A listener to what is revoked, for whom everything is in force.
+pub(crate) async fn revoked_ear(bus: &Bus) -> Subscription<Revocations> {
+    drop(bus.subscribe_revoked());
+    bus.settled().await;
+    bus.subscribe_revoked()
+}
+
+/// A stretch of the feed: what ended after `after`, up to `cursor`.
+pub(crate) fn revoked(after: u64, cursor: u64) -> Arc<Revocations> {
+    let item = |number: u64| Revocation {
+        what: Revoked::Session { sid: SessionId(Uuid::from_u128(number.into())) },
+        not_before: Timestamp(1_795_194_000_123),
+        until: Timestamp(1_795_194_930_123),
+    };
+    Arc::new(Revocations { after, cursor, items: (after + 1..=cursor).map(item).collect() })
+}
+
+/// The next stretch that is heard: `after cursor`, or `gap`.
+pub(crate) async fn hear_revoked(ear: &mut Subscription<Revocations>) -> String {
+    match timeout(SOON, ear.next()).await {
+        Ok(Some(Heard::Event(stretch))) => {
+            assert_eq!(stretch, revoked(stretch.after, stretch.cursor));
+            format!("{} {}", stretch.after, stretch.cursor)
+        }
+        Ok(Some(Heard::Gap)) => "gap".to_owned(),
+        other => panic!("nothing was heard: {other:?}"),
+    }
 }
 
 /// How an event is written in a case.

@@ -5,19 +5,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_nats::{ClientError, Event as ClientEvent};
 use contract::Event;
-use tokio::sync::{Notify, broadcast, watch};
+use contract::revocation::Revocations;
+use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
 
 use super::count::Tally;
-use super::outbox::{Kept, Outbox};
-use crate::bus::Heard;
+use super::outbox::{Kept, Outboxes};
+use crate::bus::{Fans, Heard, Subscription};
 
 /// Everything that the tasks of the bus and those who ring it share.
 #[derive(Debug)]
 pub(super) struct Link {
-    outbox: Mutex<Outbox>,
+    outbox: Mutex<Outboxes>,
     /// To everybody of this process who listens.
-    fan: broadcast::Sender<Heard>,
+    fans: Fans,
     status: watch::Sender<Status>,
     /// Rung when there is something to send.
     pub(super) work: Notify,
@@ -57,14 +58,14 @@ pub(super) enum Told {
     No,
 }
 
-/// Whether anybody listens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Interest {
-    None,
-    Listening,
+/// To what anybody listens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Interest {
+    pub(super) events: bool,
+    pub(super) revoked: bool,
 }
 
-/// A connection on which the server has answered, and whether it knew by then that we listen.
+/// A connection on which the server has answered, and to what it knew by then that we listen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Proved {
     pub(super) connection: u64,
@@ -84,17 +85,17 @@ impl Status {
 }
 
 impl Link {
-    pub(super) fn new(outbox: Outbox, fan: broadcast::Sender<Heard>, place: String) -> Self {
+    pub(super) fn new(outbox: Outboxes, fans: Fans, place: String) -> Self {
         let status = Status {
             line: Line::Opening,
             connection: 0,
-            interest: Interest::None,
+            interest: Interest::default(),
             proved: None,
             complaint: Told::No,
         };
         Self {
             outbox: Mutex::new(outbox),
-            fan,
+            fans,
             status: watch::Sender::new(status),
             work: Notify::new(),
             missed: Notify::new(),
@@ -103,7 +104,7 @@ impl Link {
         }
     }
 
-    pub(super) fn outbox(&self) -> MutexGuard<'_, Outbox> {
+    pub(super) fn outbox(&self) -> MutexGuard<'_, Outboxes> {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -117,27 +118,53 @@ impl Link {
 
     /// Puts `event` where it is sent from.
     pub(super) fn push(&self, event: Arc<Event>) {
-        if self.outbox().push(event) == Kept::No {
+        if self.outbox().events.push(event) == Kept::No {
             self.tally.lost.add(1);
         }
         self.work.notify_one();
     }
 
-    /// Somebody listens from now on.
-    pub(super) fn listen(&self) -> broadcast::Receiver<Heard> {
-        let receiver = self.fan.subscribe();
-        self.status.send_modify(|status| status.interest = Interest::Listening);
+    /// The same for what was revoked.
+    pub(super) fn push_revoked(&self, stretch: Arc<Revocations>) {
+        if self.outbox().revoked.push(stretch) == Kept::No {
+            self.tally.lost.add(1);
+        }
         self.work.notify_one();
-        receiver
+    }
+
+    /// Somebody listens to events from now on.
+    pub(super) fn listen(&self) -> Subscription {
+        let subscription = self.fans.subscribe();
+        self.status.send_modify(|status| status.interest.events = true);
+        self.work.notify_one();
+        subscription
+    }
+
+    /// Somebody listens to what is revoked from now on.
+    pub(super) fn listen_revoked(&self) -> Subscription<Revocations> {
+        let subscription = self.fans.subscribe_revoked();
+        self.status.send_modify(|status| status.interest.revoked = true);
+        self.work.notify_one();
+        subscription
     }
 
     /// Tells everybody who listens. It is nobody's loss when nobody does.
-    pub(super) fn tell(&self, heard: Heard) {
-        match &heard {
-            Heard::Event(_) => self.tally.heard.add(1),
-            Heard::Gap => self.tally.gaps.add(1),
-        }
-        self.fan.send(heard).ok();
+    pub(super) fn tell(&self, event: Arc<Event>) {
+        self.tally.heard.add(1);
+        self.fans.tell(Heard::Event(event));
+    }
+
+    /// The same for what was revoked.
+    pub(super) fn tell_revoked(&self, stretch: Arc<Revocations>) {
+        self.tally.heard.add(1);
+        self.fans.tell_revoked(Heard::Event(stretch));
+    }
+
+    /// Tells everybody that something may have been missed.
+    pub(super) fn tell_gap(&self) {
+        self.tally.gaps.add(1);
+        self.fans.tell(Heard::Gap);
+        self.fans.tell_revoked(Heard::Gap);
     }
 
     /// The server has answered.
@@ -219,10 +246,12 @@ impl Link {
 mod tests {
     use async_nats::ServerError;
 
+    use super::super::outbox::Outbox;
     use super::*;
 
     fn link() -> Link {
-        Link::new(Outbox::new(8, 8), broadcast::Sender::new(8), "here:4222".to_owned())
+        let outboxes = Outboxes { events: Outbox::new(8, 8), revoked: Outbox::new(8, 1) };
+        Link::new(outboxes, Fans::new(8), "here:4222".to_owned())
     }
 
     #[test]
@@ -231,11 +260,15 @@ mod tests {
         assert!(!link.status().is_settled());
         link.learn(&ClientEvent::Connected);
         let answered = |interest| Proved { connection: link.status().connection, interest };
-        link.prove(answered(Interest::None));
+        link.prove(answered(Interest::default()));
         assert!(link.status().is_settled());
         drop(link.listen());
         assert!(!link.status().is_settled());
-        link.prove(answered(Interest::Listening));
+        link.prove(answered(Interest { events: true, revoked: false }));
+        assert!(link.status().is_settled());
+        drop(link.listen_revoked());
+        assert!(!link.status().is_settled());
+        link.prove(answered(Interest { events: true, revoked: true }));
         assert!(link.status().is_settled());
         link.learn(&ClientEvent::Disconnected);
         link.learn(&ClientEvent::Connected);

@@ -1,4 +1,4 @@
-//! Hears what comes in and tells everybody of this process. What is no event is counted and dropped.
+//! Hears what comes in and tells everybody of this process. What is not ours is counted and dropped.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +12,16 @@ use tracing::warn;
 use super::link::Link;
 use super::wire;
 use crate::Stop;
-use crate::bus::Heard;
 
 /// Between two lines of the log about what cannot be read.
 const COMPLAINT_PAUSE: Duration = Duration::from_mins(1);
+
+/// What is heard by it.
+#[derive(Debug)]
+pub(super) enum Ear {
+    Events(Subscriber),
+    Revoked(Subscriber),
+}
 
 #[derive(Debug)]
 pub(super) struct Listener {
@@ -25,9 +31,10 @@ pub(super) struct Listener {
     /// Proofs of our own.
     pub(super) inbox: Subscriber,
     pub(super) echoes: watch::Sender<u64>,
-    /// Where events come in, from when somebody listens.
-    pub(super) handover: mpsc::Receiver<Subscriber>,
+    /// Where events and what was revoked come in, from when somebody listens.
+    pub(super) handover: mpsc::Receiver<Ear>,
     pub(super) events: Option<Subscriber>,
+    pub(super) revoked: Option<Subscriber>,
     pub(super) stop: Stop,
     /// Until when the log hears nothing more about what cannot be read.
     pub(super) quiet_until: Option<Instant>,
@@ -39,10 +46,14 @@ impl Listener {
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => break,
-                () = self.link.missed.notified() => self.link.tell(Heard::Gap),
+                () = self.link.missed.notified() => self.link.tell_gap(),
                 Some(proof) = self.inbox.next() => self.note(&proof),
-                Some(events) = self.handover.recv() => self.events = Some(events),
+                Some(ear) = self.handover.recv() => match ear {
+                    Ear::Events(events) => self.events = Some(events),
+                    Ear::Revoked(revoked) => self.revoked = Some(revoked),
+                },
                 Some(message) = next(&mut self.events) => self.hear(&message),
+                Some(message) = next(&mut self.revoked) => self.hear_revoked(&message),
             }
         }
     }
@@ -57,7 +68,14 @@ impl Listener {
     fn hear(&mut self, message: &Message) {
         let (subject, bytes_max) = (&message.subject, self.payload_bytes_max);
         match wire::decode(&self.prefix, subject, &message.payload, bytes_max) {
-            Ok(event) => self.link.tell(Heard::Event(event)),
+            Ok(event) => self.link.tell(event),
+            Err(wire::Unreadable) => self.drop_unreadable(),
+        }
+    }
+
+    fn hear_revoked(&mut self, message: &Message) {
+        match wire::decode_revoked(&message.payload, self.payload_bytes_max) {
+            Ok(stretch) => self.link.tell_revoked(stretch),
             Err(wire::Unreadable) => self.drop_unreadable(),
         }
     }
@@ -68,7 +86,7 @@ impl Listener {
         if self.quiet_until.is_none_or(|until| now >= until) {
             self.quiet_until = Some(now + COMPLAINT_PAUSE);
             let count = self.link.tally.read().unreadable;
-            warn!(count, "NATS carries something on our subjects that is no event");
+            warn!(count, "NATS carries something on our subjects that is not ours");
         }
     }
 }

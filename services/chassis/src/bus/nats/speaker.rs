@@ -8,16 +8,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{Client, Subscriber};
+use async_nats::Client;
 use bytes::Bytes;
-use contract::Event;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::link::{Interest, Line, Link, Proved, Status};
+use super::listener::Ear;
 use super::wire;
 use crate::Stop;
-use crate::bus::Heard;
 
 /// Events that are sent before a proof is thought of.
 const BATCH_EVENTS_MAX: usize = 256;
@@ -33,20 +32,14 @@ pub(super) struct Speaker {
     pub(super) inbox: String,
     /// The last proof that came back.
     pub(super) echoes: watch::Receiver<u64>,
-    /// To whoever hears events, once.
-    pub(super) handover: mpsc::Sender<Subscriber>,
+    /// To whoever hears, once for each kind.
+    pub(super) handover: mpsc::Sender<Ear>,
     pub(super) stop: Stop,
-    pub(super) hearing: Hearing,
+    /// To what the server was told that we listen.
+    pub(super) hearing: Interest,
     pub(super) pending: Option<Pending>,
     /// The connection on which no proof came back.
     pub(super) silent: Option<u64>,
-}
-
-/// Whether the server was told that we listen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hearing {
-    No,
-    Yes,
 }
 
 /// A proof that is on its way.
@@ -96,8 +89,8 @@ impl Speaker {
         if status.line != Line::Up {
             return;
         }
-        if status.interest == Interest::Listening && self.hearing == Hearing::No {
-            self.ask_for_events().await;
+        if status.interest != self.hearing {
+            self.ask_for(status.interest).await;
         }
         self.send().await;
         self.prove(&status).await;
@@ -126,31 +119,45 @@ impl Speaker {
     /// Whatever was rung before this moment may have passed us by.
     fn rely_on(&self, proves: Proved) {
         if self.link.status().proved != Some(proves) {
-            self.link.tell(Heard::Gap);
+            self.link.tell_gap();
             self.link.prove(proves);
         }
     }
 
-    async fn ask_for_events(&mut self) {
-        if let Ok(subscriber) = self.client.subscribe(wire::subjects(&self.prefix)).await {
-            self.hearing = Hearing::Yes;
-            self.handover.send(subscriber).await.ok();
+    async fn ask_for(&mut self, wanted: Interest) {
+        if wanted.events && !self.hearing.events {
+            let subscribed = self.client.subscribe(wire::subjects(&self.prefix)).await;
+            if let Ok(subscriber) = subscribed {
+                self.hearing.events = true;
+                self.handover.send(Ear::Events(subscriber)).await.ok();
+            }
+        }
+        if wanted.revoked && !self.hearing.revoked {
+            let subscribed = self.client.subscribe(wire::revoked(&self.prefix)).await;
+            if let Ok(subscriber) = subscribed {
+                self.hearing.revoked = true;
+                self.handover.send(Ear::Revoked(subscriber)).await.ok();
+            }
         }
     }
 
     async fn send(&self) {
-        let events = self.link.outbox().take(BATCH_EVENTS_MAX);
+        // Few, and somebody's session lives until they are heard.
+        let revoked = self.link.outbox().revoked.take(BATCH_EVENTS_MAX);
+        for stretch in &revoked {
+            self.publish(wire::revoked(&self.prefix), wire::encode_revoked(stretch)).await;
+        }
+        let events = self.link.outbox().events.take(BATCH_EVENTS_MAX);
         for event in &events {
-            self.ring(event).await;
+            self.publish(wire::subject(&self.prefix, &event.channel), wire::encode(event)).await;
         }
         if self.link.outbox().has_mail() {
             self.link.work.notify_one();
         }
     }
 
-    async fn ring(&self, event: &Event) {
-        let subject = wire::subject(&self.prefix, &event.channel);
-        let Ok(payload) = wire::encode(event) else { return self.link.tally.lost.add(1) };
+    async fn publish(&self, subject: String, payload: Result<Bytes, serde_json::Error>) {
+        let Ok(payload) = payload else { return self.link.tally.lost.add(1) };
         match self.client.publish(subject, payload).await {
             Ok(()) => self.link.tally.rung.add(1),
             // Too long for the server, or the client has ended.
@@ -160,11 +167,7 @@ impl Speaker {
 
     /// Sends a proof where one is wanted and none is on its way.
     async fn prove(&mut self, status: &Status) {
-        let interest = match self.hearing {
-            Hearing::Yes => Interest::Listening,
-            Hearing::No => Interest::None,
-        };
-        let proves = Proved { connection: status.connection, interest };
+        let proves = Proved { connection: status.connection, interest: self.hearing };
         let is_silent = self.silent == Some(status.connection);
         let is_wanted =
             status.proved != Some(proves) || (!is_silent && self.link.outbox().has_doubts());

@@ -1,12 +1,15 @@
-//! How an event looks in NATS: the channel is the subject, the rest is JSON. Nothing that comes in is
-//! trusted.
+//! How an event looks in NATS: the channel is the subject, the rest is JSON; and what was revoked, all
+//! of which has one subject. Nothing that comes in is trusted.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use contract::internal::Ring;
+use contract::revocation::Revocations;
 use contract::{Channel, Event};
+
+use crate::revocation::is_sound;
 
 /// Longest epoch that is taken.
 const EPOCH_BYTES_MAX: usize = 64;
@@ -60,6 +63,27 @@ pub(super) fn decode(
     let Ring { epoch, seq, kind, ts, data } = ring;
     let (epoch, data) = (epoch.into_owned(), data.to_owned());
     Ok(Arc::new(Event { channel, epoch, seq, kind, ts, data }))
+}
+
+/// The subject of everything that is revoked, under `prefix`.
+pub(super) fn revoked(prefix: &str) -> String {
+    format!("{prefix}auth.revoked")
+}
+
+pub(super) fn encode_revoked(stretch: &Revocations) -> Result<Bytes, serde_json::Error> {
+    serde_json::to_vec(stretch).map(Bytes::from)
+}
+
+/// The stretch of the feed that `payload` is, of at most `bytes_max`.
+pub(super) fn decode_revoked(
+    payload: &[u8],
+    bytes_max: usize,
+) -> Result<Arc<Revocations>, Unreadable> {
+    if payload.len() > bytes_max {
+        return Err(Unreadable);
+    }
+    let stretch: Revocations = serde_json::from_slice(payload).map_err(|_| Unreadable)?;
+    if is_sound(&stretch) { Ok(Arc::new(stretch)) } else { Err(Unreadable) }
 }
 
 fn channel(prefix: &str, subject: &str) -> Option<Channel> {
