@@ -1,9 +1,11 @@
 //! What an account's fields have to be: each rule is a type that is made by parsing alone, so that
 //! whoever holds a value need not check it again.
 
-use std::fmt;
 use std::str::FromStr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chassis::Random;
 use contract::caller::Role;
 use contract::{Timestamp, UserId};
 
@@ -11,7 +13,7 @@ mod email;
 mod text;
 
 pub(crate) use email::Email;
-pub(crate) use text::{AvatarUrl, Bio, DisplayName, FirstName, LastName, Location};
+pub(crate) use text::{AvatarUrl, Bio, DisplayName, FirstName, KeyName, LastName, Location};
 
 /// An account as it is stored, without its password.
 #[derive(Debug, Clone)]
@@ -23,10 +25,30 @@ pub(crate) struct Account {
     pub(crate) phone: Option<Phone>,
     pub(crate) phone_verified: bool,
     pub(crate) about: About,
+    pub(crate) standing: Standing,
+    pub(crate) created_at: Timestamp,
+    /// Seconds since the epoch: access tokens made before are dead.
+    pub(crate) tokens_from: i64,
+}
+
+/// What an account may be, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Standing {
     pub(crate) roles: Vec<Role>,
     pub(crate) store_id: Option<String>,
     pub(crate) operator_group: Option<String>,
-    pub(crate) created_at: Timestamp,
+}
+
+impl Standing {
+    /// What every new account is.
+    pub(crate) fn customer() -> Self {
+        Self::of(vec![Role::Customer])
+    }
+
+    /// With `roles` that belong to no store.
+    pub(crate) const fn of(roles: Vec<Role>) -> Self {
+        Self { roles, store_id: None, operator_group: None }
+    }
 }
 
 /// What an account says about its owner, all of it optional.
@@ -52,9 +74,16 @@ pub(crate) struct Username(String);
 impl Username {
     const LENGTH_MIN: usize = 3;
     const LENGTH_MAX: usize = 32;
+    /// Random bytes of one that nobody chose.
+    const DRAWN_BYTES: usize = 9;
 
     pub(crate) fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// One that nobody chose.
+    pub(crate) fn draw(random: &Random) -> Self {
+        Self(format!("user-{}", URL_SAFE_NO_PAD.encode(random.bytes::<{ Self::DRAWN_BYTES }>())))
     }
 
     /// What has to be unique: the lower-case form.
@@ -102,37 +131,6 @@ impl FromStr for Phone {
     }
 }
 
-/// A password that may be set: 8 to 256 characters. Never printed.
-#[derive(Clone)]
-pub(crate) struct Password(String);
-
-impl Password {
-    const LENGTH_MIN: usize = 8;
-    const LENGTH_MAX: usize = 256;
-
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for Password {
-    type Err = Broken;
-
-    fn from_str(text: &str) -> Result<Self, Broken> {
-        if (Self::LENGTH_MIN..=Self::LENGTH_MAX).contains(&text.chars().count()) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(Broken("must be 8 to 256 characters"))
-        }
-    }
-}
-
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Password(***)")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,6 +142,15 @@ mod tests {
         }
         for bad in ["", "ab", "a b c", "ada@home", "ädä", "ada\n", &"x".repeat(33)] {
             assert!(bad.parse::<Username>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_drawn_username_keeps_the_rules() {
+        let random = Random::seeded(1);
+        for _ in 0..100 {
+            let drawn = Username::draw(&random);
+            assert_eq!(drawn.as_str().parse().as_ref(), Ok(&drawn));
         }
     }
 
@@ -163,17 +170,5 @@ mod tests {
         {
             assert!(bad.parse::<Phone>().is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn a_password_is_measured_in_characters_and_never_printed() {
-        for good in ["12345678", "ßßßßßßßß", &"x".repeat(256)] {
-            assert!(good.parse::<Password>().is_ok(), "{good}");
-        }
-        for bad in ["", "1234567", "ßßßßßßß", &"x".repeat(257)] {
-            assert!(bad.parse::<Password>().is_err(), "{bad}");
-        }
-        let password = "correct horse".parse::<Password>().unwrap();
-        assert!(!format!("{password:?}").contains("horse"));
     }
 }

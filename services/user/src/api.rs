@@ -1,64 +1,137 @@
-//! The route table. The gateway's `/api/auth/x` arrives here as `/api/x`.
+//! The route table, which is also the table of what is described. The gateway's `/api/auth/x` arrives here
+//! as `/api/x`.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, FromRef, FromRequestParts};
-use axum::http::request::Parts;
+use axum::extract::FromRef;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
+use chassis::StartError;
+use chassis::caller::Needs;
 use chassis::identity::Identity;
-use chassis::refuse::Refusal;
-use contract::Kind;
+use chassis::openapi::{self, needing};
+use contract::scope::Scope;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::address::Proxies;
+use crate::audit::Recorder;
+use crate::config::Section;
+use crate::grpc::Auth;
 use crate::users::Users;
 
+mod audit;
+mod confirm;
+mod document;
+mod external;
+mod feed;
+mod form;
+mod internal;
 mod jwks;
+mod keys;
+mod page;
+mod phone;
 mod profile;
 mod session;
+mod sign_in;
+mod tag;
 mod user;
 mod wire;
+
+/// What machine keys may do here: nothing else. Credentials, sessions and keys are for people.
+const DIRECTORY: Needs = Needs::read(Scope::UsersRead);
+const AUDIT: Needs = Needs::read(Scope::Admin);
 
 /// What the handlers share.
 #[derive(Debug, Clone)]
 pub(crate) struct Api {
     users: Arc<Users>,
     identity: Identity,
-    proxies: Arc<Proxies>,
+    pub(crate) proxies: Arc<Proxies>,
+    /// As the public sees the call that trades refresh tokens.
+    cookie_path: Arc<str>,
+    recorder: Recorder,
 }
 
 impl Api {
-    pub(crate) fn new(users: Arc<Users>, identity: Identity, proxies: Proxies) -> Self {
-        Self { users, identity, proxies: Arc::new(proxies) }
+    pub(crate) fn new(
+        users: Arc<Users>,
+        identity: Identity,
+        section: &Section,
+        recorder: Recorder,
+    ) -> Self {
+        let proxies = Arc::new(section.trusted_proxies.clone());
+        let cookie_path = section.cookie_path.as_str().into();
+        Self { users, identity, proxies, cookie_path, recorder }
     }
 
-    pub(crate) fn routes(self) -> Router {
-        Router::new()
-            .route("/api/register", post(session::register))
-            .route("/api/setup", post(session::set_up))
-            .route("/api/login", post(session::log_in))
-            .route("/api/refresh-token", post(session::refresh))
-            .route("/api/profile", get(profile::get_profile).put(profile::update_profile))
-            .route("/api/users", get(user::list_users))
-            .route("/api/users/{id}", get(user::get_user))
-            .route("/.well-known/jwks.json", get(jwks::get_jwks))
-            .with_state(self)
+    /// The same over gRPC.
+    pub(crate) fn grpc(&self) -> Auth {
+        Auth {
+            users: self.users.clone(),
+            identity: self.identity.clone(),
+            proxies: self.proxies.clone(),
+            recorder: self.recorder.clone(),
+        }
+    }
+
+    /// Everything that is served here but what every spoke serves.
+    pub(crate) fn routes(self) -> Result<Router, StartError> {
+        let (calls, document) = calls().split_for_parts();
+        let all = calls.nest("/internal", internal());
+        let all = all.route_layer(from_fn_with_state(self.clone(), audit::record_refusals));
+        Ok(all.with_state(self).merge(openapi::routes(&document)?))
     }
 }
 
-/// The address of whoever makes the call.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ClientAddr(pub(crate) IpAddr);
+/// What the public document says: of the same table that is served.
+pub(crate) fn document() -> OpenApi {
+    calls().into_openapi()
+}
 
-impl FromRequestParts<Api> for ClientAddr {
-    type Rejection = Refusal;
+/// The calls of people, each described beside its handler.
+fn calls() -> OpenApiRouter<Api> {
+    let mut router = OpenApiRouter::with_openapi(document::base())
+        .routes(routes!(sign_in::register))
+        .routes(routes!(sign_in::set_up))
+        .routes(routes!(sign_in::log_in))
+        .routes(routes!(sign_in::refresh))
+        .routes(routes!(external::exchange_token))
+        .routes(routes!(session::log_out))
+        .routes(routes!(confirm::show_page, confirm::verify_email))
+        .routes(routes!(confirm::resend_verification))
+        .routes(routes!(confirm::forgot_password))
+        .routes(routes!(confirm::reset_password))
+        .routes(routes!(phone::ask_code))
+        .routes(routes!(phone::check_code))
+        .routes(routes!(session::list_sessions))
+        .routes(routes!(session::end_session))
+        .routes(routes!(session::change_password))
+        .routes(routes!(profile::get_profile, profile::update_profile))
+        .routes(needing(DIRECTORY, routes!(user::list_users)))
+        .routes(routes!(profile::delete_account))
+        .routes(needing(AUDIT, routes!(audit::list_audit)))
+        .routes(needing(DIRECTORY, routes!(user::get_user)))
+        .routes(routes!(user::change_roles))
+        .routes(routes!(keys::list_keys, keys::make_key))
+        .routes(routes!(keys::delete_key))
+        .routes(routes!(keys::make_ticket))
+        .routes(routes!(jwks::get_jwks));
+    document::finish(router.get_openapi_mut());
+    router
+}
 
-    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Refusal> {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        let ConnectInfo(peer) = peer.ok_or(Refusal::new(Kind::Internal))?;
-        Ok(Self(api.proxies.client(peer.ip(), &parts.headers)))
-    }
+/// The calls of other services, which are nobody else's to know.
+fn internal() -> Router<Api> {
+    Router::new()
+        .route("/revocations", get(feed::read_feed))
+        .route("/keys/exchange", post(internal::exchange_key))
+        .route("/tickets/redeem", post(internal::redeem_ticket))
+        .route("/users", get(internal::find_users))
+        .route("/accounts", post(internal::make_account))
+        .route("/deleted", get(internal::list_deleted))
 }
 
 impl FromRef<Api> for Arc<Users> {

@@ -1,6 +1,10 @@
 //! Slows down whoever guesses: counts failed sign-ins per account and per address in bounded
 //! memory. Every attempt is counted before the password is looked at, so that a burst of parallel
-//! guesses is counted too, and forgiven when it was right. Waits only for a turn, never does I/O.
+//! guesses is counted too, and forgiven when it was right; where there is nothing to guess at, failures are
+//! counted alone. Waits only for a turn, never does I/O.
+//!
+//! Whoever guesses at an account from everywhere must not keep its owner out. So an address that its
+//! owner has come from before has a count of its own for that account, and does not hear of the others'.
 
 mod turns;
 
@@ -28,8 +32,10 @@ static BY_ADDRESS: Limit = Limit { name: "sign-in-by-address", calls: 100, windo
 /// Whom a sign-in names.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Target {
-    /// An account, however it was named.
+    /// An account, however it was named, from wherever its owner was never seen.
     Account(UserId),
+    /// An account from where its owner was seen before: a [`subscriber`].
+    Home(UserId, IpAddr),
     /// A name that no account has, as a digest, so that it takes the same memory as an account.
     Nobody([u8; 16]),
 }
@@ -64,6 +70,18 @@ impl Attempts {
         Self { counts: Mutex::new(Counts { targets, addresses }), turns: Turns::new() }
     }
 
+    /// The owner of `account` was at `address`, as something else than a password shows.
+    pub(crate) fn welcome(&self, account: UserId, address: IpAddr, now: Timestamp) {
+        let home = Target::Home(account, subscriber(address));
+        // Being counted is what makes it known: nothing else puts a home there.
+        self.lock().targets.at(&home, now);
+    }
+
+    /// Whether something of `target` is remembered.
+    pub(crate) fn remember(&self, target: &Target) -> bool {
+        self.lock().targets.has(target)
+    }
+
     /// Waits until no other attempt at `target` is being judged. Safe to drop.
     pub(crate) async fn turn(
         &self,
@@ -88,6 +106,11 @@ impl Attempts {
         Ok(())
     }
 
+    /// Refuses whoever comes from where there were too many failures; counts nothing.
+    pub(crate) fn admit_address(&self, address: IpAddr, now: Timestamp) -> Result<(), TooMany> {
+        self.lock().addresses.at(&subscriber(address), now).admit(&BY_ADDRESS, now)
+    }
+
     /// Counts an attempt that names no account, or refuses it uncounted.
     pub(crate) fn spend_address(&self, address: IpAddr, now: Timestamp) -> Result<(), TooMany> {
         let mut counts = self.lock();
@@ -97,8 +120,9 @@ impl Attempts {
         Ok(())
     }
 
-    /// The attempt was right: the account starts afresh. The address keeps its other failures, or
-    /// signing in to an account of one's own would buy more guesses at those of others.
+    /// The attempt was right: the account starts afresh, as far as this attempt was counted. The address
+    /// keeps its other failures, or signing in to an account of one's own would buy more guesses at
+    /// those of others.
     pub(crate) fn forgive(&self, target: &Target, address: IpAddr, now: Timestamp) {
         let mut counts = self.lock();
         counts.targets.forget(target);
@@ -121,7 +145,7 @@ impl Attempts {
 
 /// Who is behind an address: one subscriber has a whole /64 of IPv6 (RFC 6177), and an IPv4
 /// address stays itself however it is written.
-fn subscriber(address: IpAddr) -> IpAddr {
+pub(crate) fn subscriber(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {
@@ -194,6 +218,10 @@ impl<K: Clone + Eq + Hash> Generations<K> {
             *failures = Failures::none(now);
         }
         failures
+    }
+
+    fn has(&self, key: &K) -> bool {
+        self.young.contains_key(key) || self.old.contains_key(key)
     }
 
     fn forget(&mut self, key: &K) {

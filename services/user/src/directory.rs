@@ -6,6 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use contract::UserId;
 use contract::caller::Role;
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::account::{Account, Username};
 use crate::error::Error;
@@ -21,11 +23,21 @@ const LIMIT_MAX: u32 = 200;
 const PART_MAX: usize = 80;
 
 /// What a caller wants to see, as it was asked for.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Wanted {
+    /// A part of the username or of the name that others read.
+    #[serde(rename = "q")]
+    #[param(max_length = 80, nullable = false)]
     pub(crate) part: Option<String>,
+    /// Only accounts with this role.
+    #[param(nullable = false)]
     pub(crate) role: Option<Role>,
+    /// Accounts of a page: 50 when absent, at most 200.
+    #[param(minimum = 1, nullable = false)]
     pub(crate) limit: Option<u32>,
+    /// From the Link header of the page before.
+    #[param(nullable = false)]
     pub(crate) cursor: Option<String>,
 }
 

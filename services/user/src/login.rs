@@ -3,15 +3,20 @@
 
 use std::net::IpAddr;
 
+use contract::UserId;
 use contract::user::Login;
 use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
 
-use crate::attempts::Target;
+use crate::attempts::{Target, subscriber};
+use crate::audit::Action;
 use crate::error::Error;
 use crate::faults::Faults;
 use crate::session::Granted;
 use crate::store::accounts::Name;
+use crate::store::sessions::Proof;
 use crate::users::Users;
+use crate::visitor::Visitor;
 
 /// An account as a body names it.
 #[derive(Debug, Clone)]
@@ -34,7 +39,10 @@ impl Named {
             "username" => text.parse().ok().map(Name::Username),
             _ => text.parse().ok().map(Name::Phone),
         };
-        Ok(Self { name, digest: digest(way, text) })
+        // What would name the same account is counted together, and nothing else: otherwise the counts
+        // would tell whether there is one.
+        let spelled = name.as_ref().map_or_else(|| text.to_owned(), key);
+        Ok(Self { name, digest: digest(way, &spelled) })
     }
 }
 
@@ -46,8 +54,17 @@ fn not_one_name() -> Error {
     faults.into()
 }
 
+/// What the store compares.
+fn key(name: &Name) -> String {
+    match name {
+        Name::Username(username) => username.key(),
+        Name::Email(email) => email.key(),
+        Name::Phone(phone) => phone.as_str().to_owned(),
+    }
+}
+
 fn digest(way: &str, text: &str) -> [u8; 16] {
-    let whole: [u8; 32] = Sha256::digest(format!("{way}:{}", text.trim().to_lowercase())).into();
+    let whole: [u8; 32] = Sha256::digest(format!("{way}:{text}")).into();
     let mut half = [0; 16];
     half.copy_from_slice(&whole[..16]);
     half
@@ -55,24 +72,42 @@ fn digest(way: &str, text: &str) -> [u8; 16] {
 
 impl Users {
     /// Opens a session for whoever knows an account's password.
-    pub(crate) async fn log_in(&self, body: &Login, from: IpAddr) -> Result<Granted, Error> {
-        let named = Named::parse(body)?;
+    pub(crate) async fn log_in(&self, body: &Login, by: Visitor) -> Result<Granted, Error> {
+        let (named, from) = (Named::parse(body)?, by.address);
         let found = match &named.name {
             Some(name) => self.store.find_credentials(name).await?,
             None => None,
         };
         let (account, stored) =
             found.map_or((None, None), |found| (Some(found.account), found.password));
-        let nobody = Target::Nobody(named.digest);
-        let target = account.as_ref().map_or(nobody, |account| Target::Account(account.id));
+        let about = account.as_ref().map(|account| account.id);
+        // The same question where there is no account: nobody has a session with this id.
+        let asked = about.unwrap_or(UserId(Uuid::from_bytes(named.digest)));
+        let counted = self.target(asked, from).await?;
+        let target = about.map_or(Target::Nobody(named.digest), |_| counted);
         let _turn = self.attempts.turn(&target, from).await?;
         let now = self.clock.now();
         self.attempts.spend(&target, from, now)?;
-        let judged = self.passwords.verify(&body.password, stored).await;
+        let judged = self.passwords.verify(&body.password, stored.clone()).await;
         let fits = judged.inspect_err(|_| self.attempts.take_back(Some(&target), from, now))?;
-        let Some(account) = account.filter(|_| fits) else { return Err(Error::WrongCredentials) };
+        let (Some(id), Some(stored), true) = (about, stored, fits) else {
+            return Err(Error::WrongCredentials { about });
+        };
         self.attempts.forgive(&target, from, now);
-        self.sessions.open(account).await
+        self.sessions.open(id, Proof::Password(&stored), Action::LogIn, by).await
+    }
+
+    /// What an attempt from `address` at the account `id` is counted as: where its owner has had a
+    /// session, alive or ended, others do not count.
+    pub(crate) async fn target(&self, id: UserId, address: IpAddr) -> Result<Target, Error> {
+        let from = subscriber(address);
+        let home = Target::Home(id, from);
+        if self.attempts.remember(&home) {
+            return Ok(home);
+        }
+        let addresses = self.store.session_addresses(id).await?;
+        let was_here = addresses.into_iter().any(|address| subscriber(address) == from);
+        Ok(if was_here { home } else { Target::Account(id) })
     }
 }
 
@@ -102,5 +137,10 @@ mod tests {
         let digest = |text| Named::parse(&by_username(text)).unwrap().digest;
         assert_eq!(digest("Ada"), digest("ada"));
         assert_ne!(digest("ada"), digest("bob"));
+        for other in [" ada", "ada\n", "\u{c4}da"] {
+            assert_ne!(digest("ada"), digest(other), "{other:?} never names who ada is");
+        }
+        // The Kelvin sign is a k in lower case, and no character of a username.
+        assert_ne!(digest("kim"), digest("\u{212a}im"));
     }
 }

@@ -12,7 +12,8 @@ use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-pub(crate) mod common;
+mod common;
+pub(crate) mod rules;
 
 /// Bytes of salt (RFC 9106 section 3.1).
 pub(crate) const SALT_BYTES: usize = 16;
@@ -59,7 +60,7 @@ impl Passwords {
         }
     }
 
-    /// The PHC string to store for `password`.
+    /// The PHC string to store for `password`, which keeps the rules or was drawn here.
     pub(crate) async fn hash(
         &self,
         password: &str,
@@ -75,7 +76,7 @@ impl Passwords {
         password: &str,
         stored: Option<String>,
     ) -> Result<bool, Error> {
-        let password = password.to_owned();
+        let password = rules::normal(password);
         self.run(move |memory| {
             let fits = memory.verify(&password, stored.as_deref().unwrap_or(NOBODY))?;
             Ok(fits && stored.is_some())

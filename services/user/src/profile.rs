@@ -1,6 +1,8 @@
 //! Changing one's own account.
 
+use std::net::IpAddr;
 use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
 
 use contract::UserId;
 use contract::user::{Change as Wanted, ProfileChange};
@@ -8,6 +10,7 @@ use contract::user::{Change as Wanted, ProfileChange};
 use crate::account::{
     Account, AvatarUrl, Bio, Broken, DisplayName, Email, FirstName, LastName, Location, Phone,
 };
+use crate::audit::{Action, Entry};
 use crate::error::Error;
 use crate::faults::Faults;
 use crate::users::Users;
@@ -92,29 +95,66 @@ impl Changes {
     }
 }
 
+/// What a change does to where the account's owner is written to.
+#[derive(Debug)]
+enum Move {
+    Stays,
+    /// Somewhere else, from an address that was never confirmed, or from none.
+    To,
+    /// Somewhere else, from here.
+    From(Email),
+}
+
+impl Move {
+    fn between(before: &Account, after: &Account) -> Self {
+        let key = |account: &Account| account.email.as_ref().map(Email::key);
+        if key(before) == key(after) {
+            return Self::Stays;
+        }
+        before.email.clone().filter(|_| before.email_verified).map_or(Self::To, Self::From)
+    }
+}
+
 impl Users {
     /// Changes the caller's own account, and returns it as it is now.
     pub(crate) async fn change_profile(
         &self,
         id: UserId,
         body: &ProfileChange,
+        from: IpAddr,
     ) -> Result<Account, Error> {
         let changes = Changes::parse(body)?;
-        let now = self.clock.now();
-        let stored = self.store.change_account(id, now, |account| changes.apply(account));
-        stored.await?.ok_or(Error::AccountGone)
+        let entry = Entry::own(Action::ChangeProfile, id, from, self.clock.now());
+        let moved = Mutex::new(Move::Stays);
+        let change = |account: &mut Account| {
+            let before = account.clone();
+            changes.apply(account);
+            let made = Move::between(&before, account);
+            *moved.lock().unwrap_or_else(PoisonError::into_inner) = made;
+        };
+        let account = self.store.change_account(id, &entry, change).await?;
+        match moved.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Move::Stays => {}
+            Move::To => self.begin_verification(&account, from),
+            Move::From(left) => {
+                self.begin_verification(&account, from);
+                self.tell_of_address(left);
+            }
+        }
+        Ok(account)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use contract::caller::Role;
     use contract::user::Register;
     use contract::{Timestamp, UserId};
     use uuid::Uuid;
 
     use super::*;
-    use crate::register::{Draft, Rules};
+    use crate::account::Standing;
+    use crate::password::rules::{Common, Rules};
+    use crate::register::Draft;
 
     fn verified() -> Account {
         let body = Register {
@@ -125,8 +165,8 @@ mod tests {
             display_name: Some("Ada".to_owned()),
             ..Register::default()
         };
-        let draft = Draft::parse(&body, Rules::AnyPassword).unwrap();
-        let account = draft.account(UserId(Uuid::nil()), vec![Role::Customer], Timestamp(0));
+        let draft = Draft::parse(&body, Rules { length_min: 8, common: Common::Allowed }).unwrap();
+        let account = draft.account(UserId(Uuid::nil()), Standing::customer(), Timestamp(0));
         Account { email_verified: true, phone_verified: true, ..account }
     }
 

@@ -1,25 +1,18 @@
 //! Registering: a new account, whose owner is signed in at once.
 
-use contract::caller::Role;
 use contract::user::Register;
 use contract::{Timestamp, UserId};
 
-use crate::account::Username;
-use crate::account::{About, Account, DisplayName, Email, FirstName, LastName, Password, Phone};
+use crate::account::{
+    About, Account, DisplayName, Email, FirstName, LastName, Phone, Standing, Username,
+};
+use crate::audit::{Action, Entry};
 use crate::error::Error;
 use crate::faults::Faults;
-use crate::password::common;
+use crate::password::rules::{Names, Password, Rules};
 use crate::session::Granted;
 use crate::users::Users;
-
-/// What an installation asks of passwords beyond their length.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Rules {
-    /// Nothing.
-    AnyPassword,
-    /// Not one that is guessed first.
-    UncommonPassword,
-}
+use crate::visitor::Visitor;
 
 /// A body whose every field keeps the rules.
 #[derive(Debug, Clone)]
@@ -39,7 +32,8 @@ impl Draft {
         let mut faults = Faults::default();
         let username = faults.parse("username", &body.username);
         let email = faults.parse("email", &body.email);
-        let password = password(&mut faults, body, rules);
+        let names = Names { username: &body.username, email: &body.email };
+        let password = rules.read(&mut faults, "password", &body.password, names);
         let phone = faults.parse_optional("phone", body.phone.as_deref());
         let display_name = faults.parse_optional("displayName", body.display_name.as_deref());
         let first_name = faults.parse_optional("firstName", body.first_name.as_deref());
@@ -53,7 +47,7 @@ impl Draft {
     }
 
     /// The account that this makes.
-    pub(crate) fn account(&self, id: UserId, roles: Vec<Role>, now: Timestamp) -> Account {
+    pub(crate) fn account(&self, id: UserId, standing: Standing, now: Timestamp) -> Account {
         Account {
             id,
             username: self.username.clone(),
@@ -67,35 +61,25 @@ impl Draft {
                 last_name: self.last_name.clone(),
                 ..About::default()
             },
-            roles,
-            store_id: None,
-            operator_group: None,
+            standing,
             created_at: now,
+            tokens_from: 0,
         }
     }
 }
 
-fn password(faults: &mut Faults, body: &Register, rules: Rules) -> Option<Password> {
-    let password = faults.parse("password", &body.password)?;
-    let guessed = common::contains(&body.password)
-        || body.password.eq_ignore_ascii_case(&body.username)
-        || body.password.eq_ignore_ascii_case(&body.email);
-    if rules == Rules::UncommonPassword && guessed {
-        faults.add("password", "is one of those that are guessed first; choose another");
-        return None;
-    }
-    Some(password)
-}
-
 impl Users {
     /// Makes a customer's account.
-    pub(crate) async fn register(&self, body: &Register) -> Result<Granted, Error> {
+    pub(crate) async fn register(&self, body: &Register, by: Visitor) -> Result<Granted, Error> {
         let draft = Draft::parse(body, self.rules)?;
         let hash = self.check_and_hash(&draft).await?;
-        let account = self.draw_account(&draft, vec![Role::Customer]);
-        let (session, token) = self.sessions.draw();
-        self.store.register(&account, &hash, &session).await?;
-        self.sessions.grant(account, session.id, token)
+        let account = self.draw_account(&draft, Standing::customer());
+        let entry = Entry::own(Action::Register, account.id, by.address, account.created_at);
+        let from = by.address;
+        let (session, token) = self.sessions.draw(by);
+        self.store.register(&account, &hash, &session, &entry).await?;
+        self.begin_verification(&account, from);
+        self.sessions.grant(account, session.id, token, session.now)
     }
 
     /// Hashes the draft's password, which is dear, unless the draft cannot become an account.
@@ -104,18 +88,21 @@ impl Users {
         if !taken.is_empty() {
             return Err(Error::Taken(taken));
         }
-        Ok(self.passwords.hash(draft.password.as_str(), self.draw_salt()).await?)
+        self.hash(&draft.password).await
     }
 
-    pub(crate) fn draw_account(&self, draft: &Draft, roles: Vec<Role>) -> Account {
+    pub(crate) fn draw_account(&self, draft: &Draft, standing: Standing) -> Account {
         let now = self.clock.now();
-        draft.account(UserId(self.random.uuid_v7(now)), roles, now)
+        draft.account(UserId(self.random.uuid_v7(now)), standing, now)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::password::rules::Common;
+
+    const RULES: Rules = Rules { length_min: 8, common: Common::Allowed };
 
     fn body() -> Register {
         Register {
@@ -126,8 +113,8 @@ mod tests {
         }
     }
 
-    fn faulty_fields(body: &Register, rules: Rules) -> Vec<String> {
-        match Draft::parse(body, rules) {
+    fn faulty_fields(body: &Register) -> Vec<String> {
+        match Draft::parse(body, RULES) {
             Err(Error::Invalid(faults)) => faults.into_iter().map(|fault| fault.field).collect(),
             other => panic!("{other:?}"),
         }
@@ -145,7 +132,7 @@ mod tests {
             display_name: Some("\0".to_owned()),
         };
         assert_eq!(
-            faulty_fields(&body, Rules::AnyPassword),
+            faulty_fields(&body),
             ["username", "email", "password", "phone", "displayName", "firstName", "lastName"]
         );
     }
@@ -154,16 +141,7 @@ mod tests {
     fn an_empty_optional_field_is_an_absent_one() {
         let body =
             Register { phone: Some(String::new()), last_name: Some(" ".to_owned()), ..body() };
-        let draft = Draft::parse(&body, Rules::AnyPassword).unwrap();
+        let draft = Draft::parse(&body, RULES).unwrap();
         assert!(draft.phone.is_none() && draft.last_name.is_none());
-    }
-
-    #[test]
-    fn a_common_password_is_refused_where_the_installation_says_so() {
-        let common = Register { password: "Password123".to_owned(), ..body() };
-        assert!(Draft::parse(&common, Rules::AnyPassword).is_ok());
-        assert_eq!(faulty_fields(&common, Rules::UncommonPassword), ["password"]);
-        let own = Register { password: "Ada@example.com".to_owned(), ..body() };
-        assert_eq!(faulty_fields(&own, Rules::UncommonPassword), ["password"]);
     }
 }

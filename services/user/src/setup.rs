@@ -10,12 +10,15 @@ use contract::user::{Register, Setup as Body};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use crate::account::Standing;
+use crate::audit::{Action, Entry};
 use crate::error::Error;
 use crate::register::Draft;
 use crate::session::Granted;
 use crate::store::setup::{Offer, Setup};
 use crate::store::{self, Store};
 use crate::users::Users;
+use crate::visitor::Visitor;
 
 /// SHA-256 of the code.
 pub(crate) type CodeHash = [u8; 32];
@@ -57,16 +60,20 @@ fn digest(code: &str) -> CodeHash {
 
 impl Users {
     /// Makes the first administrator's account for whoever knows the code.
-    pub(crate) async fn set_up(&self, body: Body, from: IpAddr) -> Result<Granted, Error> {
+    pub(crate) async fn set_up(&self, body: Body, by: Visitor) -> Result<Granted, Error> {
         let Body { code, username, email, password } = body;
         let register = Register { username, email, password, ..Register::default() };
         let draft = Draft::parse(&register, self.rules)?;
-        self.check_code(&code, from).await?;
+        self.check_code(&code, by.address).await?;
         let hash = self.check_and_hash(&draft).await?;
-        let account = self.draw_account(&draft, vec![Role::Customer, Role::Admin]);
-        let (session, token) = self.sessions.draw();
-        self.store.register_first(&account, &hash, &session, account.created_at).await?;
-        self.sessions.grant(account, session.id, token)
+        let standing = Standing::of(vec![Role::Customer, Role::Admin]);
+        let account = self.draw_account(&draft, standing);
+        let entry = Entry::own(Action::SetUp, account.id, by.address, account.created_at);
+        let from = by.address;
+        let (session, token) = self.sessions.draw(by);
+        self.store.register_first(&account, &hash, &session, &entry).await?;
+        self.begin_verification(&account, from);
+        self.sessions.grant(account, session.id, token, session.now)
     }
 
     async fn check_code(&self, code: &str, from: IpAddr) -> Result<(), Error> {

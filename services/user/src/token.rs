@@ -1,65 +1,75 @@
-//! Access tokens: signed with a key of ours, checked by everybody with its public half.
+//! Access tokens: signed with a key of ours, checked by everybody with its public half; or signed
+//! with a secret that everybody who checks has, too, where an operator wants that.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+mod book;
+mod folder;
+mod ring;
+mod rotation;
 
-use chassis::keys::{self, SigningKey};
-use chassis::tokens::{KeySet, KeySource, Rules};
+use std::time::Duration;
+
+use chassis::tokens::{KeySet, KeySource, Rules, TokenKey};
 use chassis::{Deps, Random, StartError};
-use contract::caller::UserClaims;
+use contract::caller::{Role, UserClaims};
+use contract::scope::{Scope, Scopes};
 use contract::{SessionId, Timestamp};
-use jsonwebtoken::{Algorithm, Header};
+use tracing::warn;
+
+pub(crate) use rotation::follow;
+pub use rotation::{make_keys, make_token_keys, rotate_keys};
 
 use crate::account::Account;
 use crate::config::Config;
-
-/// Before the id of a token key in the name of its file.
-const FILE_PREFIX: &str = "tokens-";
-/// After it.
-const FILE_SUFFIX: &str = ".key";
-/// Most token keys that are kept at a time.
-const KEYS_MAX: usize = 16;
+use book::Book;
+pub(crate) use ring::Spans;
 
 /// Why a token could not be made.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("signing failed")]
-    Sign(#[from] jsonwebtoken::errors::Error),
+    #[error("{0}")]
+    Sign(&'static str),
+    #[error("there is no key")]
+    NoKey,
 }
 
-/// Makes access tokens with the newest key, and publishes all of them.
+/// What a token has of an account when a machine key stands for it.
+#[derive(Debug)]
+pub(crate) struct Narrowed {
+    pub(crate) scope: Scopes,
+    pub(crate) until: Timestamp,
+}
+
+/// Makes access tokens, and publishes what checks them.
 #[derive(Debug)]
 pub(crate) struct Issuer {
-    key: SigningKey,
-    header: Header,
-    jwks: String,
+    keys: Keys,
     rules: Rules,
     life: Duration,
+}
+
+#[derive(Debug)]
+enum Keys {
+    /// One secret, which is never published.
+    Shared { key: TokenKey, set: KeySet },
+    /// Those in the folder.
+    Pairs(Book),
 }
 
 impl Issuer {
     /// Reads the token keys, or makes the first.
     pub(crate) fn open(config: &Config, deps: &Deps) -> Result<Self, StartError> {
-        let folder = config.identity.keys_folder(&deps.data);
-        let mut keys = load(&folder)?;
-        if keys.is_empty() {
-            keys = make_first(&folder)?;
-        }
-        let jwks = jwks(&keys);
-        let key = keys.swap_remove(0);
-        let mut header = Header::new(Algorithm::EdDSA);
-        header.kid = Some(key.public().id());
-        Ok(Self {
-            key,
-            header,
-            jwks,
-            rules: Rules {
-                issuer: config.identity.issuer.clone(),
-                audience: config.identity.audience.clone(),
-            },
-            life: config.section.access_token_life,
-        })
+        let keys = match config.identity.token_secret().map_err(StartError::Config)? {
+            Some(secret) => {
+                if let Some(weakness) = secret.weakness() {
+                    warn!("Whoever guesses identity.jwt_secret can be anybody: {weakness}");
+                }
+                Keys::Shared { key: TokenKey::shared(&secret), set: KeySet::shared(&secret) }
+            }
+            None => Keys::Pairs(Book::open(config, &deps.data, deps.clock.now())?),
+        };
+        let identity = &config.identity;
+        let rules = Rules { issuer: identity.issuer.clone(), audience: identity.audience.clone() };
+        Ok(Self { keys, rules, life: config.section.access_token_life })
     }
 
     /// A token of `account`, good from `now` on.
@@ -70,20 +80,56 @@ impl Issuer {
         now: Timestamp,
         random: &Random,
     ) -> Result<String, Error> {
-        let claims = UserClaims {
+        self.sign(&self.claims(account, session, now, random), now)
+    }
+
+    /// A token of `account` that is good for no more than `narrowed` says; `key` stands in the place of
+    /// a session. An administrator's says so only where its scopes do.
+    pub(crate) fn issue_narrowed(
+        &self,
+        account: &Account,
+        key: SessionId,
+        narrowed: Narrowed,
+        now: Timestamp,
+        random: &Random,
+    ) -> Result<String, Error> {
+        let mut claims = self.claims(account, key, now, random);
+        let is_admin = narrowed.scope.contains(Scope::Admin);
+        claims.roles.retain(|role| is_admin || *role != Role::Admin);
+        claims.exp = narrowed.until.seconds();
+        claims.scope = Some(narrowed.scope);
+        self.sign(&claims, now)
+    }
+
+    fn claims(
+        &self,
+        account: &Account,
+        session: SessionId,
+        now: Timestamp,
+        random: &Random,
+    ) -> UserClaims {
+        UserClaims {
             iss: self.rules.issuer.clone(),
             sub: account.id,
             aud: self.rules.audience.clone(),
             exp: now.plus(self.life).seconds(),
             nbf: now.seconds(),
-            iat: now.seconds(),
+            iat: now.seconds().max(account.tokens_from),
             jti: random.uuid_v7(now).to_string(),
             sid: session,
             name: account.username.as_str().to_owned(),
-            roles: account.roles.clone(),
+            roles: account.standing.roles.clone(),
             email_verified: account.email_verified,
-        };
-        Ok(jsonwebtoken::encode(&self.header, &claims, self.key.encoding())?)
+            scope: None,
+        }
+    }
+
+    fn sign(&self, claims: &UserClaims, now: Timestamp) -> Result<String, Error> {
+        match &self.keys {
+            Keys::Shared { key, .. } => key.sign(claims),
+            Keys::Pairs(book) => book.signer(now).ok_or(Error::NoKey)?.sign(claims),
+        }
+        .map_err(Error::Sign)
     }
 
     /// How long a token is good.
@@ -91,108 +137,19 @@ impl Issuer {
         self.life
     }
 
-    /// The public keys (RFC 7517 section 5).
-    pub(crate) fn jwks(&self) -> &str {
-        &self.jwks
+    /// The public keys (RFC 7517 section 5), and for how long a copy of them will do.
+    pub(crate) fn jwks(&self) -> (String, Duration) {
+        match &self.keys {
+            Keys::Shared { .. } => (r#"{"keys":[]}"#.to_owned(), Duration::ZERO),
+            Keys::Pairs(book) => (book.jwks(), book.copy_life()),
+        }
     }
 
     /// The keys that this service itself checks tokens with.
-    pub(crate) fn key_source(&self) -> Result<KeySource, StartError> {
-        const OWN_GENERATION: u64 = 1;
-        let keys = KeySet::parse(self.jwks.as_bytes(), OWN_GENERATION);
-        keys.map(KeySource::issuer)
-            .ok_or_else(|| StartError::Other("no token key is usable".into()))
-    }
-}
-
-/// Every token key in `folder`, the newest first.
-fn load(folder: &Path) -> Result<Vec<SigningKey>, StartError> {
-    let mut files = files(folder)?;
-    files.sort_unstable_by(|one, other| other.cmp(one));
-    files.truncate(KEYS_MAX);
-    files.into_iter().map(|(_, path)| read(path)).collect()
-}
-
-fn files(folder: &Path) -> Result<Vec<(SystemTime, PathBuf)>, StartError> {
-    keys::make_folder(folder)?;
-    let fault = |source| StartError::Path { path: folder.to_owned(), source };
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).map_err(fault)? {
-        let entry = entry.map_err(fault)?;
-        let name = entry.file_name().into_string().unwrap_or_default();
-        if name.strip_prefix(FILE_PREFIX).is_some_and(|id| id.strip_suffix(FILE_SUFFIX).is_some()) {
-            let written = entry.metadata().and_then(|file| file.modified()).map_err(fault)?;
-            files.push((written, entry.path()));
+    pub(crate) fn key_source(&self) -> KeySource {
+        match &self.keys {
+            Keys::Shared { set, .. } => KeySource::issuer(set.clone()),
+            Keys::Pairs(book) => book.source(),
         }
-    }
-    Ok(files)
-}
-
-fn read(path: PathBuf) -> Result<SigningKey, StartError> {
-    match fs::read_to_string(&path) {
-        Ok(pem) => SigningKey::from_pem(&pem).map_err(|fault| StartError::Key { path, fault }),
-        Err(source) => Err(StartError::Path { path, source }),
-    }
-}
-
-fn make_first(folder: &Path) -> Result<Vec<SigningKey>, StartError> {
-    keys::in_turn(folder, || {
-        let mut keys = load(folder)?;
-        if keys.is_empty() {
-            keys.push(make(folder)?);
-        }
-        Ok(keys)
-    })
-}
-
-/// Makes what this service signs with, where it is not there yet: its own key and one for access
-/// tokens.
-pub fn make_keys(folder: &Path) -> Result<(), StartError> {
-    SigningKey::load_or_make(folder, crate::PROGRAM.name)?;
-    if load(folder)?.is_empty() {
-        make_first(folder)?;
-    }
-    Ok(())
-}
-
-fn make(folder: &Path) -> Result<SigningKey, StartError> {
-    let fault = |fault| StartError::Key { path: folder.to_owned(), fault };
-    let (key, pem) = SigningKey::generate().map_err(fault)?;
-    let path = folder.join(format!("{FILE_PREFIX}{}{FILE_SUFFIX}", key.public().id()));
-    keys::write_whole(&path, &pem, 0o600)?;
-    Ok(key)
-}
-
-/// RFC 8037 section 2.
-fn jwks(keys: &[SigningKey]) -> String {
-    let jwk = |key: &SigningKey| {
-        serde_json::json!({
-            "kty": "OKP",
-            "crv": "Ed25519",
-            "alg": "EdDSA",
-            "use": "sig",
-            "kid": key.public().id(),
-            "x": key.public().x(),
-        })
-    };
-    serde_json::json!({ "keys": keys.iter().map(jwk).collect::<Vec<_>>() }).to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::thread;
-
-    use super::*;
-
-    #[test]
-    fn of_replicas_that_start_together_one_makes_the_key() {
-        let folder = tempfile::tempdir().unwrap();
-        let ids = thread::scope(|scope| {
-            let id = || make_first(folder.path()).unwrap()[0].public().id();
-            let threads: Vec<_> = (0..8).map(|_| scope.spawn(id)).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
-        });
-        assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
-        assert_eq!(files(folder.path()).unwrap().len(), 1);
     }
 }

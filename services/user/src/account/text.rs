@@ -37,6 +37,8 @@ macro_rules! text {
 text! {
     /// What others read as the name.
     DisplayName up to 80, is_one_line, "must be one line of 1 to 80 characters";
+    /// What its owner calls a machine key.
+    KeyName up to 80, is_one_line, "must be one line of 1 to 80 characters";
     /// A given name.
     FirstName up to 80, is_one_line, "must be one line of 1 to 80 characters";
     /// A family name.
@@ -47,6 +49,13 @@ text! {
     Bio up to 500, is_lines, "must be 1 to 500 characters without control characters";
     /// Where a picture is.
     AvatarUrl up to 2048, is_web_address, "must be an http or https address of at most 2048 characters";
+}
+
+impl DisplayName {
+    /// What is searched: the lower-case form, of the letters A to Z alone.
+    pub(crate) fn key(&self) -> String {
+        self.0.to_ascii_lowercase()
+    }
 }
 
 fn is_one_line(text: &str) -> bool {

@@ -8,31 +8,36 @@ use axum::http::header::LINK;
 use axum::response::{IntoResponse, Response};
 use chassis::caller::SignedIn;
 use chassis::json::{Json, Path, Query};
-use contract::caller::Role;
-use contract::user::PublicUser;
-use serde::Deserialize;
+use chassis::openapi::{Problems, refuses};
+use contract::UserId;
+use contract::user::{ChangeRoles, Changed, PublicUser};
 
-use super::wire;
+use super::{tag, wire};
+use crate::audit_page::require_admin;
 use crate::directory::Wanted;
 use crate::error::Error;
 use crate::users::Users;
+use crate::visitor::Visitor;
 
-/// What a list is asked for.
-#[derive(Debug, Deserialize)]
-pub(super) struct ListQuery {
-    q: Option<String>,
-    role: Option<Role>,
-    limit: Option<u32>,
-    cursor: Option<String>,
-}
-
+#[utoipa::path(
+    get,
+    path = "/api/users",
+    tag = tag::USERS,
+    operation_id = "listUsers",
+    summary = "List accounts, by username",
+    params(Wanted),
+    responses(
+        (status = 200, description = "A page of them.", body = Vec<PublicUser>,
+            headers(("Link" = String, description = "The next page, if there is one: `rel=\"next\"` (RFC 8288)."))),
+        Problems::<(refuses::Query, refuses::Token, refuses::Work)>,
+    ),
+    security(("bearer" = [])),
+)]
 pub(super) async fn list_users(
     State(users): State<Arc<Users>>,
     SignedIn(_): SignedIn,
-    Query(query): Query<ListQuery>,
+    Query(wanted): Query<Wanted>,
 ) -> Result<Response, Error> {
-    let ListQuery { q, role, limit, cursor } = query;
-    let wanted = Wanted { part: q, role, limit, cursor };
     let page = users.list(&wanted).await?;
     let link = page.next.map(|next| [(LINK, next_link(&wanted, &next))]);
     let body = Json(page.accounts.into_iter().map(wire::public).collect::<Vec<_>>());
@@ -42,6 +47,19 @@ pub(super) async fn list_users(
     })
 }
 
+#[utoipa::path(
+    get,
+    path = "/api/users/{id}",
+    tag = tag::USERS,
+    operation_id = "getUser",
+    summary = "Read the public part of an account",
+    params(("id" = UserId, Path, description = "Its id.")),
+    responses(
+        (status = 200, description = "What everybody may see.", body = PublicUser),
+        Problems::<(refuses::Token, refuses::NotFound, refuses::Work)>,
+    ),
+    security(("bearer" = [])),
+)]
 pub(super) async fn get_user(
     State(users): State<Arc<Users>>,
     SignedIn(_): SignedIn,
@@ -49,6 +67,34 @@ pub(super) async fn get_user(
 ) -> Result<Json<PublicUser>, Error> {
     let id = id.parse().map_err(|_| Error::NoSuchAccount)?;
     Ok(Json(wire::public(users.find(id).await?)))
+}
+
+#[utoipa::path(
+    put,
+    path = "/api/users/{id}/roles",
+    tag = tag::ADMINISTRATION,
+    operation_id = "changeRoles",
+    summary = "Change what an account is; for administrators",
+    params(("id" = UserId, Path, description = "Its id.")),
+    request_body = ChangeRoles,
+    responses(
+        (status = 200, description = "The account as it is now.", body = Changed),
+        Problems::<(refuses::Body, refuses::Token, refuses::NotFound, refuses::Work)>,
+    ),
+    security(("bearer" = [])),
+)]
+pub(super) async fn change_roles(
+    State(users): State<Arc<Users>>,
+    SignedIn(caller): SignedIn,
+    by: Visitor,
+    Path(id): Path<String>,
+    Json(body): Json<ChangeRoles>,
+) -> Result<Json<Changed>, Error> {
+    require_admin(&caller)?;
+    let id = id.parse().map_err(|_| Error::NoSuchAccount)?;
+    let account = users.change_roles(&caller, id, &body, by.address).await?;
+    let message = "The roles were changed.".to_owned();
+    Ok(Json(Changed { message, user: wire::user(account) }))
 }
 
 /// RFC 8288 section 3; the path is the same through the gateway.

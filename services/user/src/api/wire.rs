@@ -1,5 +1,6 @@
 //! Accounts and sessions in the words of the wire.
 
+use contract::internal::accounts::MinimalUser;
 use contract::user::{PublicUser, Session, Tokens, User};
 
 use crate::account::{
@@ -36,9 +37,9 @@ pub(super) fn user(account: Account) -> User {
         avatar_url: text(avatar_url.as_ref().map(AvatarUrl::as_str)),
         bio: text(bio.as_ref().map(Bio::as_str)),
         location: text(location.as_ref().map(Location::as_str)),
-        roles: account.roles,
-        store_id: account.store_id,
-        operator_group: account.operator_group,
+        roles: account.standing.roles,
+        store_id: account.standing.store_id,
+        operator_group: account.standing.operator_group,
         created_at: account.created_at,
     }
 }
@@ -57,6 +58,18 @@ pub(super) fn public(account: Account) -> PublicUser {
         location: user.location,
         roles: user.roles,
         created_at: user.created_at,
+    }
+}
+
+/// What other services may see.
+pub(super) fn minimal(account: Account) -> MinimalUser {
+    MinimalUser {
+        id: account.id,
+        username: account.username.as_str().to_owned(),
+        display_name: text(account.about.display_name.as_ref().map(DisplayName::as_str)),
+        roles: account.standing.roles,
+        store_id: account.standing.store_id,
+        operator_group: account.standing.operator_group,
     }
 }
 

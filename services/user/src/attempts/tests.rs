@@ -61,6 +61,32 @@ fn success_gives_an_account_a_fresh_start() {
 }
 
 #[test]
+fn home_is_counted_apart_and_success_there_forgives_nothing_elsewhere() {
+    let attempts = Attempts::new(100);
+    let of = UserId(uuid::Uuid::nil());
+    let (account, home) = (Target::Account(of), Target::Home(of, HOME));
+    let elsewhere = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
+    for _ in 0..5 {
+        attempts.spend(&account, elsewhere, START).unwrap();
+    }
+    attempts.spend(&account, elsewhere, START).unwrap_err();
+    assert_eq!(attempts.spend(&home, HOME, START), Ok(()));
+    attempts.forgive(&home, HOME, START);
+    attempts.spend(&account, elsewhere, START).unwrap_err();
+}
+
+#[test]
+fn who_is_welcome_somewhere_is_remembered_there_alone() {
+    let attempts = Attempts::new(100);
+    let of = UserId(uuid::Uuid::nil());
+    attempts.welcome(of, "2001:db8::1".parse().unwrap(), START);
+    let home = |text: &str| Target::Home(of, subscriber(text.parse().unwrap()));
+    assert!(attempts.remember(&home("2001:db8::2")));
+    assert!(!attempts.remember(&home("2001:db8:0:1::1")));
+    assert!(!attempts.remember(&Target::Account(of)));
+}
+
+#[test]
 fn failures_are_forgotten_after_the_window() {
     let attempts = Attempts::new(100);
     for _ in 0..4 {

@@ -1,16 +1,15 @@
 //! Statements about accounts.
 
-use std::str::FromStr;
-
-use chassis::database::{Row, Text, Transaction, again, query};
+use chassis::database::{Query, Row, Text, Transaction, again, query};
 use contract::caller::Role;
 use contract::{Timestamp, UserId};
 
-use super::{Error, Store, Unique};
+use super::{Error, Store, Unique, finish, optional, required};
 use crate::account::{
     About, Account, AvatarUrl, Bio, DisplayName, Email, FirstName, LastName, Location, Phone,
-    Username,
+    Standing, Username,
 };
+use crate::audit::Entry;
 use crate::session::RefreshHash;
 
 /// Separates the words in the column `roles`.
@@ -18,15 +17,15 @@ const ROLES_SEPARATOR: &str = ",";
 
 const INSERT: &str = "
     INSERT INTO accounts (id, username, username_key, email, email_key, phone, password,
-        display_name, first_name, last_name, avatar_url, bio, location, roles, created_at,
-        updated_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15)";
+        display_name, first_name, last_name, avatar_url, bio, location, roles, store_id,
+        operator_group, created_at, updated_at, display_key)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $17, $18)";
 
 const UPDATE: &str = "
     UPDATE accounts
     SET email = $2, email_key = $3, email_verified = $4, phone = $5, phone_verified = $6,
         display_name = $7, first_name = $8, last_name = $9, avatar_url = $10, bio = $11,
-        location = $12, updated_at = $13
+        location = $12, updated_at = $13, display_key = $14
     WHERE id = $1";
 
 /// Column by column: a statement that PostgreSQL has prepared fails when a newer version adds one to `*`.
@@ -35,18 +34,24 @@ macro_rules! accounts {
         concat!(
             "SELECT id, username, email, email_verified, phone, phone_verified, password, \
              display_name, first_name, last_name, avatar_url, bio, location, roles, store_id, \
-             operator_group, created_at FROM accounts ",
+             operator_group, created_at, tokens_from FROM accounts ",
             $which
         )
     };
 }
 
+pub(super) use accounts;
+
 const BY_ID: &str = accounts!("WHERE id = $1");
-const BY_USERNAME: &str = accounts!("WHERE username_key = $1");
+pub(super) const BY_USERNAME: &str = accounts!("WHERE username_key = $1");
 const BY_EMAIL: &str = accounts!("WHERE email_key = $1");
-const BY_PHONE: &str = accounts!("WHERE phone = $1");
+pub(super) const BY_PHONE: &str = accounts!("WHERE phone = $1");
 
 const LOCK_BY_ID: Text = Text { sqlite: BY_ID, postgres: accounts!("WHERE id = $1 FOR UPDATE") };
+
+const PASSWORD: &str = "SELECT password FROM accounts WHERE id = $1";
+
+const SET_PASSWORD: &str = "UPDATE accounts SET password = $2, updated_at = $3 WHERE id = $1";
 
 const LOCK_BY_TOKEN: Text = Text {
     sqlite: accounts!(
@@ -68,14 +73,17 @@ const WHO_HAS: &str = "
     FROM accounts
     WHERE username_key = $1 OR email_key = $2 OR phone = $3";
 
-/// Both engines take the letters A to Z alone for their lower case: SQLite always, PostgreSQL by the
-/// collation of the columns.
+/// What has to be looked at one by one is in an index alone; accounts are read when they were found. No
+/// role's word is part of another's.
 const PAGE: &str = accounts!(
-    r"WHERE username_key > $1
-        AND (username_key LIKE $2 ESCAPE '\' OR lower(display_name) LIKE $2 ESCAPE '\')
-        AND ($3 = '' OR ',' || roles || ',' LIKE '%,' || $3 || ',%')
-    ORDER BY username_key
-    LIMIT $4"
+    r"WHERE username_key IN (
+        SELECT username_key FROM accounts
+        WHERE username_key > $1
+            AND (username_key LIKE $2 ESCAPE '\' OR display_key LIKE $2 ESCAPE '\')
+            AND roles LIKE $3
+        ORDER BY username_key
+        LIMIT $4)
+    ORDER BY username_key"
 );
 
 /// How an account is named by whoever wants in.
@@ -118,6 +126,18 @@ impl Store {
             Name::Email(email) => query(BY_EMAIL).bind(email.key()),
             Name::Phone(phone) => query(BY_PHONE).bind(phone.as_str()),
         };
+        self.credentials(query).await
+    }
+
+    /// The account `id` with its password.
+    pub(crate) async fn find_credentials_of(
+        &self,
+        id: UserId,
+    ) -> Result<Option<Credentials>, Error> {
+        self.credentials(query(BY_ID).bind(id.to_string())).await
+    }
+
+    async fn credentials(&self, query: Query<'_>) -> Result<Option<Credentials>, Error> {
         let Some(row) = self.db.fetch_optional(query).await? else { return Ok(None) };
         Ok(Some(Credentials { account: account(&row)?, password: row.get("password")? }))
     }
@@ -148,23 +168,20 @@ impl Store {
         Ok(taken)
     }
 
-    /// Changes what the account's owner may change, in one transaction with reading it. `None` when
-    /// there is no such account.
+    /// Changes what the account's owner may change, in one transaction with reading it.
     pub(crate) async fn change_account(
         &self,
         id: UserId,
-        now: Timestamp,
+        entry: &Entry,
         change: impl Fn(&mut Account),
-    ) -> Result<Option<Account>, Error> {
-        again(|| async {
-            let mut transaction = self.begin().await?;
-            let Some(mut account) = lock(&mut transaction, id).await? else { return Ok(None) };
+    ) -> Result<Account, Error> {
+        transact!(self, |transaction| {
+            let mut account = lock(transaction, id).await?.ok_or(Error::AccountGone)?;
             change(&mut account);
-            update(&mut transaction, &account, now).await?;
-            transaction.commit().await?;
-            Ok(Some(account))
+            update(transaction, &account, entry.at).await?;
+            self.audit(transaction, entry).await?;
+            Ok(account)
         })
-        .await
     }
 
     /// A page of the directory, by username.
@@ -172,7 +189,7 @@ impl Store {
         let query = query(PAGE)
             .bind(search.after.as_str())
             .bind(pattern(&search.part))
-            .bind(search.role.map_or("", Role::as_str))
+            .bind(search.role.map_or("%".to_owned(), |role| format!("%{}%", role.as_str())))
             .bind(search.limit);
         self.db.fetch_all(query).await?.iter().map(account).collect()
     }
@@ -181,7 +198,7 @@ impl Store {
 pub(super) async fn insert(
     transaction: &mut Transaction,
     account: &Account,
-    password: &str,
+    password: Option<&str>,
 ) -> Result<(), Error> {
     let about = &account.about;
     let query = query(INSERT)
@@ -198,8 +215,11 @@ pub(super) async fn insert(
         .bind(about.avatar_url.as_ref().map(AvatarUrl::as_str))
         .bind(about.bio.as_ref().map(Bio::as_str))
         .bind(about.location.as_ref().map(Location::as_str))
-        .bind(roles_text(&account.roles))
-        .bind(account.created_at.0);
+        .bind(roles_text(&account.standing.roles))
+        .bind(account.standing.store_id.as_deref())
+        .bind(account.standing.operator_group.as_deref())
+        .bind(account.created_at.0)
+        .bind(about.display_name.as_ref().map(DisplayName::key));
     transaction.execute(query).await?;
     Ok(())
 }
@@ -223,7 +243,8 @@ async fn update(
         .bind(about.avatar_url.as_ref().map(AvatarUrl::as_str))
         .bind(about.bio.as_ref().map(Bio::as_str))
         .bind(about.location.as_ref().map(Location::as_str))
-        .bind(now.0);
+        .bind(now.0)
+        .bind(about.display_name.as_ref().map(DisplayName::key));
     transaction.execute(query).await?;
     Ok(())
 }
@@ -237,6 +258,29 @@ pub(super) async fn lock(
     found.as_ref().map(account).transpose()
 }
 
+/// Refuses when `id` has another password than the one that was `checked` before it was locked.
+pub(super) async fn expect_password(
+    transaction: &mut Transaction,
+    id: UserId,
+    checked: &str,
+) -> Result<(), Error> {
+    let found = transaction.fetch_optional(query(PASSWORD).bind(id.to_string())).await?;
+    let row = found.ok_or(Error::AccountGone)?;
+    let stored: Option<&str> = row.get("password")?;
+    if stored == Some(checked) { Ok(()) } else { Err(Error::PasswordChanged) }
+}
+
+/// Makes the PHC string `hash` the password of `id`.
+pub(super) async fn set_password(
+    transaction: &mut Transaction,
+    id: UserId,
+    hash: &str,
+    now: Timestamp,
+) -> Result<(), Error> {
+    transaction.execute(query(SET_PASSWORD).bind(id.to_string()).bind(hash).bind(now.0)).await?;
+    Ok(())
+}
+
 /// The account that the refresh token `hash` was given to, likewise.
 pub(super) async fn lock_by_token(
     transaction: &mut Transaction,
@@ -246,7 +290,7 @@ pub(super) async fn lock_by_token(
     found.as_ref().map(account).transpose()
 }
 
-fn account(row: &Row) -> Result<Account, Error> {
+pub(super) fn account(row: &Row) -> Result<Account, Error> {
     Ok(Account {
         id: required(row, "id")?,
         username: required(row, "username")?,
@@ -262,23 +306,17 @@ fn account(row: &Row) -> Result<Account, Error> {
             bio: optional(row, "bio")?,
             location: optional(row, "location")?,
         },
-        roles: roles(row.get("roles")?)?,
-        store_id: row.get("store_id")?,
-        operator_group: row.get("operator_group")?,
+        standing: Standing {
+            roles: roles(row.get("roles")?)?,
+            store_id: row.get("store_id")?,
+            operator_group: row.get("operator_group")?,
+        },
         created_at: Timestamp(row.get("created_at")?),
+        tokens_from: row.get("tokens_from")?,
     })
 }
 
-fn required<T: FromStr>(row: &Row, column: &'static str) -> Result<T, Error> {
-    optional(row, column)?.ok_or(Error::Corrupt { column })
-}
-
-fn optional<T: FromStr>(row: &Row, column: &'static str) -> Result<Option<T>, Error> {
-    let text: Option<&str> = row.get(column)?;
-    text.map(|text| text.parse().map_err(|_| Error::Corrupt { column })).transpose()
-}
-
-fn roles(text: &str) -> Result<Vec<Role>, Error> {
+pub(super) fn roles(text: &str) -> Result<Vec<Role>, Error> {
     const ALL: [Role; 4] = [Role::Customer, Role::Operator, Role::Staff, Role::Admin];
     let role = |word| ALL.into_iter().find(|role| role.as_str() == word);
     text.split(ROLES_SEPARATOR)
@@ -286,7 +324,7 @@ fn roles(text: &str) -> Result<Vec<Role>, Error> {
         .collect()
 }
 
-fn roles_text(roles: &[Role]) -> String {
+pub(super) fn roles_text(roles: &[Role]) -> String {
     roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(ROLES_SEPARATOR)
 }
 

@@ -1,15 +1,21 @@
-//! Statements about sessions and their refresh tokens.
+//! Statements about sessions and their refresh tokens. How sessions end stands in `ends`.
 
-use chassis::database::{Row, Text, Transaction, again, query};
+use std::net::IpAddr;
+
+use chassis::database::{Text, Transaction, again, query};
+use contract::revocation::{Revocation, Revocations};
 use contract::{SessionId, Timestamp, UserId};
 
-use super::{Error, Store, accounts};
-use crate::account::Account;
+use super::external::{self, Identity};
+use super::{Error, Store, accounts, feed, finish, required};
+use crate::account::{Account, Standing};
+use crate::audit::Entry;
 use crate::session::{Family, RefreshHash};
+use crate::visitor::Visitor;
 
 const INSERT_SESSION: &str = "
-    INSERT INTO sessions (id, account_id, created_at, last_used_at, expires_at)
-    VALUES ($1, $2, $3, $3, $4)";
+    INSERT INTO sessions (id, account_id, created_at, last_used_at, expires_at, device, address)
+    VALUES ($1, $2, $3, $3, $4, $5, $6)";
 
 const INSERT_TOKEN: &str = "
     INSERT INTO refresh_tokens (hash, session_id, created_at) VALUES ($1, $2, $3)";
@@ -23,17 +29,23 @@ const SPENT_BEFORE: &str = "SELECT session_id FROM refresh_tokens WHERE hash = $
 
 const SESSION: &str = "SELECT id, created_at, expires_at, ended_at FROM sessions WHERE id = $1";
 
+/// Dead ones stay until they are swept, and trimming bounds how many there are.
+const ADDRESSES: &str =
+    "SELECT DISTINCT address FROM sessions WHERE account_id = $1 AND address IS NOT NULL";
+
 const END: &str = "UPDATE sessions SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL";
 
-const RENEW: &str = "UPDATE sessions SET last_used_at = $2, expires_at = $3 WHERE id = $1";
+const RENEW: &str = "
+    UPDATE sessions SET last_used_at = $2, expires_at = $3, device = $4, address = $5 WHERE id = $1";
 
-/// The least recently used go first. The one just opened stays, even if it looks older than others: it
+/// Those that have ended go first, then the least recently used. The one just opened stays, even if it looks older than others: it
 /// may, when replicas do not agree on the time.
 const TRIM: &str = "
     DELETE FROM sessions
     WHERE account_id = $1 AND id <> $2 AND id NOT IN (
         SELECT id FROM sessions WHERE account_id = $1 AND id <> $2
-        ORDER BY last_used_at DESC, id DESC LIMIT $3)";
+        ORDER BY ended_at IS NOT NULL, last_used_at DESC, id DESC LIMIT $3)
+    RETURNING id, ended_at";
 
 const SWEEP_SESSIONS: Text = Text {
     sqlite: "
@@ -70,6 +82,19 @@ pub(crate) struct NewSession {
     pub(crate) expires_at: Timestamp,
     /// Sessions that its account may have, this one counted.
     pub(crate) per_account_max: u32,
+    /// Who opens it.
+    pub(crate) by: Visitor,
+}
+
+/// What an account's owner was checked by, which has to hold still when the session is stored.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Proof<'a> {
+    /// The password behind this PHC string.
+    Password(&'a str),
+    /// A service's word. It stands for customers alone, and pushes nobody's session out.
+    Service,
+    /// The word of an external issuer.
+    External(&'a Identity),
 }
 
 /// A spent token's successor, about to be stored.
@@ -77,6 +102,8 @@ pub(crate) struct NewSession {
 pub(crate) struct Renewal {
     pub(crate) hash: RefreshHash,
     pub(crate) now: Timestamp,
+    /// Who renews.
+    pub(crate) by: Visitor,
 }
 
 /// What became of a refresh token.
@@ -85,7 +112,7 @@ pub(crate) enum Spent {
     /// It was alive; its successor is stored.
     Renewed { session: SessionId, account: Box<Account> },
     /// It was spent before: its session has ended with this.
-    Reused { session: SessionId },
+    Reused { session: SessionId, account: UserId, told: Revocations },
     /// Its session had ended.
     Ended,
     /// Its session was not used for too long, or is too old.
@@ -95,19 +122,40 @@ pub(crate) enum Spent {
 }
 
 impl Store {
-    /// Stores a session of the account that was just checked.
-    pub(crate) async fn open_session(&self, of: UserId, session: &NewSession) -> Result<(), Error> {
-        again(|| async {
-            let mut transaction = self.begin().await?;
-            accounts::lock(&mut transaction, of).await?;
-            insert(&mut transaction, of, session).await?;
-            let others_max = session.per_account_max.saturating_sub(1);
-            let trim = query(TRIM).bind(of.to_string()).bind(session.id.to_string());
-            let trim = trim.bind(others_max);
-            transaction.execute(trim).await?;
-            Ok(transaction.commit().await?)
+    /// Stores a session of the account `of`, whose owner was just checked by `proof`; gives the account
+    /// as it is now, and the sessions that had to make room.
+    pub(crate) async fn open_session(
+        &self,
+        of: UserId,
+        proof: Proof<'_>,
+        session: &NewSession,
+        entry: &Entry,
+        end: impl Fn(SessionId) -> Revocation,
+    ) -> Result<(Account, Revocations), Error> {
+        transact!(self, |transaction| {
+            let account = accounts::lock(transaction, of).await?.ok_or(Error::AccountGone)?;
+            match proof {
+                Proof::Password(checked) => {
+                    accounts::expect_password(transaction, of, checked).await?;
+                }
+                Proof::Service if account.standing != Standing::customer() => {
+                    return Err(Error::NotForServices(of));
+                }
+                Proof::External(identity) => {
+                    external::expect(transaction, of, identity, entry.at).await?;
+                }
+                Proof::Service => {}
+            }
+            insert(transaction, of, session).await?;
+            self.audit(transaction, entry).await?;
+            let ended = trim(transaction, of, session).await?;
+            if matches!(proof, Proof::Service) && !ended.is_empty() {
+                return Err(Error::NoPlace);
+            }
+            let ended = ended.into_iter().map(&end).collect();
+            let told = feed::revoke(transaction, ended).await?;
+            Ok((account, told))
         })
-        .await
     }
 
     /// Stores a new account with its first session.
@@ -116,31 +164,35 @@ impl Store {
         account: &Account,
         password: &str,
         session: &NewSession,
+        entry: &Entry,
     ) -> Result<(), Error> {
-        again(|| async {
-            let mut transaction = self.begin().await?;
-            accounts::insert(&mut transaction, account, password).await?;
-            insert(&mut transaction, account.id, session).await?;
-            Ok(transaction.commit().await?)
+        transact!(self, |transaction| {
+            accounts::insert(transaction, account, Some(password)).await?;
+            insert(transaction, account.id, session).await?;
+            self.audit(transaction, entry).await?;
+            Ok(())
         })
-        .await
     }
 
     /// Spends the token `hash`, and stores its successor when it was alive; `expiry` says how long
-    /// its session then lives.
+    /// its session then lives, `end` what is told of one that was used twice.
     pub(crate) async fn spend(
         &self,
         hash: &RefreshHash,
         renewal: &Renewal,
         expiry: impl Fn(&Family) -> Timestamp,
+        end: impl Fn(SessionId) -> Revocation,
     ) -> Result<Spent, Error> {
-        again(|| async {
-            let mut transaction = self.begin().await?;
-            let spent = spend(&mut transaction, hash, renewal, &expiry).await?;
-            transaction.commit().await?;
+        transact!(self, |transaction| {
+            let spent = spend(transaction, hash, renewal, &expiry, &end).await?;
             Ok(spent)
         })
-        .await
+    }
+
+    /// Where the sessions of `of` that are not forgotten yet were used last.
+    pub(crate) async fn session_addresses(&self, of: UserId) -> Result<Vec<IpAddr>, Error> {
+        let found = self.db.fetch_all(query(ADDRESSES).bind(of.to_string())).await?;
+        found.iter().map(|row| required(row, "address")).collect()
     }
 
     /// Deletes up to `limit` sessions that died before `now` and as many spent tokens older than
@@ -164,6 +216,7 @@ async fn spend(
     hash: &RefreshHash,
     renewal: &Renewal,
     expiry: impl Fn(&Family) -> Timestamp,
+    end: impl Fn(SessionId) -> Revocation,
 ) -> Result<Spent, Error> {
     let now = renewal.now;
     let Some(account) = accounts::lock_by_token(transaction, hash).await? else {
@@ -171,7 +224,7 @@ async fn spend(
     };
     let spent = query(SPEND).bind(hash.as_slice()).bind(now.0);
     let Some(row) = transaction.fetch_optional(spent).await? else {
-        return spent_before(transaction, hash, now).await;
+        return spent_before(transaction, hash, account.id, now, end).await;
     };
     let Some(family) = find_family(transaction, row.get("session_id")?).await? else {
         return Ok(Spent::Unknown);
@@ -183,7 +236,12 @@ async fn spend(
         return Ok(Spent::Expired);
     }
     insert_token(transaction, family.id, &renewal.hash, now).await?;
-    let renewed = query(RENEW).bind(family.id.to_string()).bind(now.0).bind(expiry(&family).0);
+    let renewed = query(RENEW)
+        .bind(family.id.to_string())
+        .bind(now.0)
+        .bind(expiry(&family).0)
+        .bind(renewal.by.device.as_deref())
+        .bind(renewal.by.address.to_string());
     transaction.execute(renewed).await?;
     Ok(Spent::Renewed { session: family.id, account: Box::new(account) })
 }
@@ -192,13 +250,38 @@ async fn spend(
 async fn spent_before(
     transaction: &mut Transaction,
     hash: &RefreshHash,
+    account: UserId,
     now: Timestamp,
+    end: impl Fn(SessionId) -> Revocation,
 ) -> Result<Spent, Error> {
     let found = transaction.fetch_optional(query(SPENT_BEFORE).bind(hash.as_slice())).await?;
     let Some(row) = found else { return Ok(Spent::Unknown) };
-    let session: SessionId = parsed(&row, "session_id")?;
-    transaction.execute(query(END).bind(session.to_string()).bind(now.0)).await?;
-    Ok(Spent::Reused { session })
+    let session: SessionId = required(&row, "session_id")?;
+    let ended = query(END).bind(session.to_string()).bind(now.0);
+    if transaction.execute(ended).await? == 0 {
+        return Ok(Spent::Ended);
+    }
+    let told = feed::revoke(transaction, vec![end(session)]).await?;
+    Ok(Spent::Reused { session, account, told })
+}
+
+/// Ends the least recently used sessions of `of` that make one too many with `session`; gives those that
+/// were alive.
+pub(super) async fn trim(
+    transaction: &mut Transaction,
+    of: UserId,
+    session: &NewSession,
+) -> Result<Vec<SessionId>, Error> {
+    let others_max = session.per_account_max.saturating_sub(1);
+    let trim = query(TRIM).bind(of.to_string()).bind(session.id.to_string()).bind(others_max);
+    let rows = transaction.fetch_all(trim).await?;
+    let mut alive = Vec::new();
+    for row in &rows {
+        if row.get::<Option<i64>>("ended_at")?.is_none() {
+            alive.push(required(row, "id")?);
+        }
+    }
+    Ok(alive)
 }
 
 async fn find_family(transaction: &mut Transaction, id: &str) -> Result<Option<Family>, Error> {
@@ -206,7 +289,7 @@ async fn find_family(transaction: &mut Transaction, id: &str) -> Result<Option<F
         return Ok(None);
     };
     Ok(Some(Family {
-        id: parsed(&row, "id")?,
+        id: required(&row, "id")?,
         created_at: Timestamp(row.get("created_at")?),
         expires_at: Timestamp(row.get("expires_at")?),
         ended: row.get::<Option<i64>>("ended_at")?.is_some(),
@@ -222,7 +305,9 @@ pub(super) async fn insert(
         .bind(session.id.to_string())
         .bind(of.to_string())
         .bind(session.now.0)
-        .bind(session.expires_at.0);
+        .bind(session.expires_at.0)
+        .bind(session.by.device.as_deref())
+        .bind(session.by.address.to_string());
     transaction.execute(inserted).await?;
     insert_token(transaction, session.id, &session.hash, session.now).await
 }
@@ -236,9 +321,4 @@ async fn insert_token(
     let inserted = query(INSERT_TOKEN).bind(hash.as_slice()).bind(session.to_string()).bind(now.0);
     transaction.execute(inserted).await?;
     Ok(())
-}
-
-fn parsed<T: std::str::FromStr>(row: &Row, column: &'static str) -> Result<T, Error> {
-    let text: &str = row.get(column)?;
-    text.parse().map_err(|_| Error::Corrupt { column })
 }

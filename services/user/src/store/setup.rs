@@ -1,11 +1,11 @@
 //! Statements about the set-up code.
 
 use chassis::database::{again, query};
-use contract::Timestamp;
 
 use super::sessions::{self, NewSession};
-use super::{Error, Store, accounts};
+use super::{Error, Store, accounts, finish};
 use crate::account::Account;
+use crate::audit::Entry;
 use crate::setup::CodeHash;
 
 const FIND: &str = "SELECT code_hash, used_at FROM setup WHERE id = 1";
@@ -68,17 +68,16 @@ impl Store {
         account: &Account,
         password: &str,
         session: &NewSession,
-        now: Timestamp,
+        entry: &Entry,
     ) -> Result<(), Error> {
-        again(|| async {
-            let mut transaction = self.begin().await?;
-            if transaction.execute(query(USE).bind(now.0)).await? == 0 {
+        transact!(self, |transaction| {
+            if transaction.execute(query(USE).bind(entry.at.0)).await? == 0 {
                 return Err(Error::SetupUsed);
             }
-            accounts::insert(&mut transaction, account, password).await?;
-            sessions::insert(&mut transaction, account.id, session).await?;
-            Ok(transaction.commit().await?)
+            accounts::insert(transaction, account, Some(password)).await?;
+            sessions::insert(transaction, account.id, session).await?;
+            self.audit(transaction, entry).await?;
+            Ok(())
         })
-        .await
     }
 }

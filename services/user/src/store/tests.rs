@@ -1,11 +1,13 @@
 //! The store by itself: what is unique, what is spent, what is swept.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::time::Duration;
 
 use chassis::config::Layers;
 use chassis::database::{Config, query};
 use contract::caller::Role;
+use contract::revocation::{Revocation, Revoked};
 use contract::user::Register;
 use contract::{SessionId, Timestamp, UserId};
 use futures_util::future::join_all;
@@ -18,15 +20,20 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::accounts::{Name, Search};
-use super::sessions::{NewSession, Renewal, Spent};
+use super::sessions::{NewSession, Proof, Renewal, Spent};
 use super::setup::{Offer, Setup};
 use super::*;
 use crate::SCHEMA;
-use crate::account::Account;
-use crate::register::{Draft, Rules};
+use crate::account::{Account, Standing};
+use crate::audit::{Action, Entry};
+use crate::password::rules::{Common, Rules};
+use crate::register::Draft;
+use crate::visitor::Visitor;
 
 const NOW: Timestamp = Timestamp(1_795_194_000_000);
 const LATER: Timestamp = Timestamp(NOW.0 + 1_000);
+const KEEP: Duration = Duration::from_hours(1);
+const HOME: Visitor = Visitor { address: IpAddr::V4(Ipv4Addr::LOCALHOST), device: None };
 const PHC: &str = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaA";
 
 /// A store, and what it stands on.
@@ -41,7 +48,7 @@ async fn open(folder: &TempDir, server: Option<&Server>) -> Store {
     layers.put("database.url", server.map(Server::url).unwrap_or_default());
     let config = Config::read(&layers).unwrap();
     let file = folder.path().join("user.db");
-    Store::new(Database::open(&config, &file, &SCHEMA).await.unwrap())
+    Store::new(Database::open(&config, &file, &SCHEMA).await.unwrap(), KEEP)
 }
 
 async fn bench(engine: Engine) -> Bench {
@@ -66,8 +73,9 @@ fn account(number: u128, name: &str) -> Account {
         password: "correct horse".to_owned(),
         ..Register::default()
     };
-    let draft = Draft::parse(&body, Rules::AnyPassword).unwrap();
-    draft.account(UserId(Uuid::from_u128(number)), vec![Role::Customer, Role::Admin], NOW)
+    let draft = Draft::parse(&body, Rules { length_min: 8, common: Common::Allowed }).unwrap();
+    let standing = Standing::of(vec![Role::Customer, Role::Admin]);
+    draft.account(UserId(Uuid::from_u128(number)), standing, NOW)
 }
 
 fn session(number: u8) -> NewSession {
@@ -77,12 +85,31 @@ fn session(number: u8) -> NewSession {
         now: NOW,
         expires_at: LATER,
         per_account_max: 10,
+        by: HOME,
     }
 }
 
+fn entry(of: UserId) -> Entry {
+    Entry::own(Action::LogIn, of, HOME.address, NOW)
+}
+
+fn end(sid: SessionId) -> Revocation {
+    Revocation { what: Revoked::Session { sid }, not_before: NOW, until: LATER }
+}
+
 async fn spend(store: &Store, token: u8, next: u8) -> Spent {
-    let renewal = Renewal { hash: [next; 32], now: NOW };
-    store.spend(&[token; 32], &renewal, |_| LATER).await.unwrap()
+    let renewal = Renewal { hash: [next; 32], now: NOW, by: HOME };
+    store.spend(&[token; 32], &renewal, |_| LATER, end).await.unwrap()
+}
+
+async fn register(store: &Store, account: &Account, session: u8) -> Result<(), Error> {
+    store.register(account, PHC, &self::session(session), &entry(account.id)).await
+}
+
+/// Gives the sessions that made room.
+async fn open_session(store: &Store, of: UserId, session: &NewSession) -> Vec<Revocation> {
+    let opened = store.open_session(of, Proof::Password(PHC), session, &entry(of), end).await;
+    opened.unwrap().1.items
 }
 
 async fn count(store: &Store, text: &'static str) -> i64 {
@@ -111,7 +138,7 @@ on_both_engines!(
 async fn an_account_is_read_as_it_was_stored(engine: Engine) {
     let Bench { store, .. } = &bench(engine).await;
     let stored = account(1, "ada");
-    store.register(&stored, PHC, &session(1)).await.unwrap();
+    register(store, &stored, 1).await.unwrap();
     let read = store.find_account(stored.id).await.unwrap().unwrap();
     assert_eq!(format!("{read:?}"), format!("{stored:?}"));
     let name = Name::Username("ADA".parse().unwrap());
@@ -121,32 +148,32 @@ async fn an_account_is_read_as_it_was_stored(engine: Engine) {
 
 async fn an_account_that_fails_leaves_no_session_behind(engine: Engine) {
     let Bench { store, .. } = &bench(engine).await;
-    store.register(&account(1, "ada"), PHC, &session(1)).await.unwrap();
+    register(store, &account(1, "ada"), 1).await.unwrap();
     let same_name = Account { email: None, ..account(2, "ada") };
-    let again = store.register(&same_name, PHC, &session(2)).await;
+    let again = register(store, &same_name, 2).await;
     assert!(matches!(again, Err(Error::Taken(Unique::Username))));
     assert_eq!(count(store, SESSIONS).await, 1);
 }
 
 async fn each_unique_column_has_its_name(engine: Engine) {
     let Bench { store, .. } = &bench(engine).await;
-    store.register(&account(1, "ada"), PHC, &session(1)).await.unwrap();
+    register(store, &account(1, "ada"), 1).await.unwrap();
     let same_email = Account { email: account(1, "ada").email, ..account(2, "bob") };
-    let refused = store.register(&same_email, PHC, &session(2)).await;
+    let refused = register(store, &same_email, 2).await;
     assert!(matches!(refused, Err(Error::Taken(Unique::Email))));
     let phone = Some("+4930123456".parse().unwrap());
     let one = Account { phone, ..account(3, "cid") };
-    store.register(&one, PHC, &session(3)).await.unwrap();
+    register(store, &one, 3).await.unwrap();
     let two = Account { phone: one.phone, ..account(4, "dan") };
-    let refused = store.register(&two, PHC, &session(4)).await;
+    let refused = register(store, &two, 4).await;
     assert!(matches!(refused, Err(Error::Taken(Unique::Phone))));
-    let same_id = store.register(&account(1, "eve"), PHC, &session(5)).await;
+    let same_id = register(store, &account(1, "eve"), 5).await;
     assert!(matches!(same_id, Err(Error::Statement(_))));
 }
 
 async fn a_token_is_spent_once_and_the_second_use_ends_its_session(engine: Engine) {
     let Bench { store, .. } = &bench(engine).await;
-    store.register(&account(1, "ada"), PHC, &session(1)).await.unwrap();
+    register(store, &account(1, "ada"), 1).await.unwrap();
     assert!(matches!(spend(store, 1, 2).await, Spent::Renewed { .. }));
     assert!(matches!(spend(store, 1, 3).await, Spent::Reused { .. }));
     assert!(matches!(spend(store, 2, 4).await, Spent::Ended));
@@ -156,7 +183,7 @@ async fn a_token_is_spent_once_and_the_second_use_ends_its_session(engine: Engin
 
 async fn the_sweep_takes_what_is_dead_and_leaves_what_is_alive(engine: Engine) {
     let Bench { store, .. } = &bench(engine).await;
-    store.register(&account(1, "ada"), PHC, &session(1)).await.unwrap();
+    register(store, &account(1, "ada"), 1).await.unwrap();
     spend(store, 1, 2).await;
     assert_eq!(store.sweep(NOW, NOW, 10).await.unwrap(), 0);
     assert_eq!(store.sweep(NOW, LATER, 10).await.unwrap(), 1, "the spent token");
@@ -170,14 +197,12 @@ async fn the_sweep_takes_what_is_dead_and_leaves_what_is_alive(engine: Engine) {
 async fn a_session_that_was_just_opened_stays_whatever_the_clocks_of_replicas_say(engine: Engine) {
     let Bench { store, .. } = &bench(engine).await;
     let ada = account(1, "ada");
-    store.register(&ada, PHC, &session(9)).await.unwrap();
+    register(store, &ada, 9).await.unwrap();
     let behind = Timestamp(NOW.0 - 1_000);
     let late = NewSession { now: behind, per_account_max: 2, ..session(8) };
-    store.open_session(ada.id, &late).await.unwrap();
-    store
-        .open_session(ada.id, &NewSession { hash: [7; 32], id: session(7).id, ..late })
-        .await
-        .unwrap();
+    assert_eq!(open_session(store, ada.id, &late).await, []);
+    let later = NewSession { hash: [7; 32], id: session(7).id, ..late };
+    assert_eq!(open_session(store, ada.id, &later).await, [end(session(8).id)]);
     assert!(matches!(spend(store, 7, 17).await, Spent::Renewed { .. }));
     assert!(matches!(spend(store, 9, 19).await, Spent::Renewed { .. }));
     assert!(matches!(spend(store, 8, 18).await, Spent::Unknown));
@@ -185,9 +210,9 @@ async fn a_session_that_was_just_opened_stays_whatever_the_clocks_of_replicas_sa
 
 async fn a_sweep_is_bounded(engine: Engine) {
     let Bench { store, .. } = &bench(engine).await;
-    store.register(&account(1, "ada"), PHC, &session(1)).await.unwrap();
+    register(store, &account(1, "ada"), 1).await.unwrap();
     for number in 2..6 {
-        store.open_session(account(1, "ada").id, &session(number)).await.unwrap();
+        open_session(store, account(1, "ada").id, &session(number)).await;
     }
     let end = Timestamp(LATER.0 + 1);
     assert_eq!(store.sweep(end, NOW, 3).await.unwrap(), 3);
@@ -197,7 +222,7 @@ async fn a_sweep_is_bounded(engine: Engine) {
 async fn a_row_that_breaks_the_rules_is_not_passed_on(engine: Engine) {
     let Bench { store, .. } = &bench(engine).await;
     let stored = account(1, "ada");
-    store.register(&stored, PHC, &session(1)).await.unwrap();
+    register(store, &stored, 1).await.unwrap();
     store.db.execute(query("UPDATE accounts SET roles = 'king'")).await.unwrap();
     let read = store.find_account(stored.id).await;
     assert!(matches!(read, Err(Error::Corrupt { column: "roles" })));
@@ -209,7 +234,7 @@ async fn a_search_takes_a_to_z_for_their_lower_case_and_nothing_else(engine: Eng
     {
         let mut account = account(number.into(), name);
         account.about.display_name = Some(display_name.parse().unwrap());
-        store.register(&account, PHC, &session(number)).await.unwrap();
+        register(store, &account, number).await.unwrap();
     }
     for (part, found) in [
         ("", vec!["a-z", "ada", "B_b"]),
@@ -247,7 +272,7 @@ async fn strangers_at_once_are_all_served(engine: Engine) {
     let (store, other) = (&bench.store, &bench.other().await);
     for number in 1..40 {
         let account = account(number.into(), &format!("ada{number}"));
-        store.register(&account, PHC, &session(number)).await.unwrap();
+        register(store, &account, number).await.unwrap();
     }
     let spends = (1..40)
         .map(|number| spend(if number % 2 == 0 { store } else { other }, number, 100 + number));
@@ -259,9 +284,9 @@ async fn strangers_at_once_are_all_served(engine: Engine) {
 async fn a_sweep_leaves_to_others_what_they_are_at(engine: Engine) {
     let bench = bench(engine).await;
     let (store, other) = (&bench.store, &bench.other().await);
-    store.register(&account(1, "ada"), PHC, &session(1)).await.unwrap();
+    register(store, &account(1, "ada"), 1).await.unwrap();
     for number in 2..30 {
-        store.open_session(account(1, "ada").id, &session(number)).await.unwrap();
+        open_session(store, account(1, "ada").id, &session(number)).await;
     }
     let end = Timestamp(LATER.0 + 1);
     let (one, two) = join!(store.sweep(end, NOW, 100), other.sweep(end, NOW, 100));
@@ -279,7 +304,7 @@ const WAITING: &str = "
 #[tokio::test]
 async fn what_the_engine_broke_off_is_done_anew() {
     let Bench { store, server, .. } = &bench(Engine::Postgres).await;
-    store.register(&account(1, "ada"), PHC, &session(1)).await.unwrap();
+    register(store, &account(1, "ada"), 1).await.unwrap();
     let mut stranger =
         open(&tempfile::tempdir().unwrap(), server.as_ref()).await.begin().await.unwrap();
     stranger.execute(query("UPDATE refresh_tokens SET created_at = 0")).await.unwrap();
