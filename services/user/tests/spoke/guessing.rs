@@ -13,6 +13,7 @@ on_both_engines!(
     the_sixth_guess_at_an_account_has_to_wait_and_the_owner_gets_in_afterwards,
     each_further_guess_waits_longer,
     it_does_not_matter_how_the_account_is_named_or_whether_there_is_one,
+    no_spelling_tells_whether_there_is_an_account,
     a_burst_of_right_passwords_is_not_taken_for_guessing,
     a_burst_of_guesses_at_once_is_counted_too,
     an_address_is_slowed_down_whoever_it_guesses_at,
@@ -65,6 +66,33 @@ async fn it_does_not_matter_how_the_account_is_named_or_whether_there_is_one(eng
     }
     spoke.log_in("ada", "wrong password").await.problem("rate-limited", 429);
     spoke.log_in("nobody", "wrong password").await.problem("rate-limited", 429);
+}
+
+async fn no_spelling_tells_whether_there_is_an_account(engine: Engine) {
+    let spoke = spoke(engine).await;
+    spoke.registered("kim").await;
+    let guess = async |way: &str, name: &str| {
+        let body = json!({way: name, "password": "wrong password"});
+        spoke.post("/api/login", &body).await.status.as_u16()
+    };
+    for name in ["kim", "kit"] {
+        for _ in 0..5 {
+            assert_eq!(guess("username", name).await, 401);
+        }
+        let spelled = [name.to_uppercase(), format!(" {name}"), name.replace('k', "\u{212a}")];
+        let mut said = Vec::new();
+        for name in &spelled {
+            said.push(guess("username", name).await);
+        }
+        assert_eq!(said, [429, 401, 401], "{name}");
+    }
+    for name in ["kim", "kit"] {
+        spoke.later(Duration::from_mins(16));
+        for _ in 0..5 {
+            assert_eq!(guess("email", &format!("{name}@example.com")).await, 401);
+        }
+        assert_eq!(guess("email", &format!(" {name}@EXAMPLE.com ")).await, 429, "{name}");
+    }
 }
 
 async fn a_burst_of_right_passwords_is_not_taken_for_guessing(engine: Engine) {

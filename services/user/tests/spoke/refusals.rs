@@ -75,7 +75,7 @@ async fn a_body_that_does_not_say_that_it_is_json_is_refused(engine: Engine) {
 
 async fn an_unknown_path_is_not_found(engine: Engine) {
     let spoke = spoke(engine).await;
-    for path in ["/api", "/api/login/", "/api/logins", "/.well-known", "/internal/users"] {
+    for path in ["/api", "/api/login/", "/api/logins", "/.well-known", "/internal/people"] {
         spoke.get(path).await.problem("not-found", 404);
     }
 }

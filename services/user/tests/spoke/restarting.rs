@@ -36,6 +36,7 @@ async fn a_key_that_cannot_be_read_is_named() {
     fs::write(folder.path().join("keys/tokens-x.key"), "nonsense").unwrap();
     let mut layers = Layers::defaults();
     layers.command_line("user.listen=127.0.0.1:0");
+    layers.command_line("user.grpc_listen=127.0.0.1:0");
     let deps = Deps {
         bus: Bus::local(16),
         clock: Clock::System,
