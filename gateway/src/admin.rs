@@ -8,12 +8,14 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use chassis::revocation::Revocations;
 use chassis::{StartError, Stop};
 use http::{StatusCode, header};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
+use crate::corridor::readiness;
 use crate::health::Board;
 use crate::metrics::Scrape;
 
@@ -24,6 +26,7 @@ const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-
 struct Admin {
     registry: Arc<Registry>,
     board: Arc<Board>,
+    revocations: Revocations,
     stop: Stop,
 }
 
@@ -31,6 +34,7 @@ struct Admin {
 pub(crate) fn serve(
     listener: TcpListener,
     scrape: Scrape,
+    revocations: Revocations,
     linger: Duration,
     stop: &Stop,
 ) -> Result<SocketAddr, StartError> {
@@ -38,7 +42,7 @@ pub(crate) fn serve(
     let board = scrape.board.clone();
     let mut registry = Registry::default();
     registry.register_collector(Box::new(scrape));
-    let admin = Admin { registry: Arc::new(registry), board, stop: stop.clone() };
+    let admin = Admin { registry: Arc::new(registry), board, revocations, stop: stop.clone() };
     let router = Router::new()
         .route("/metrics", get(show_metrics))
         .route("/health", get(show_health))
@@ -81,9 +85,6 @@ async fn show_health(State(admin): State<Admin>) -> Response {
 }
 
 async fn show_ready(State(admin): State<Admin>) -> (StatusCode, &'static str) {
-    if admin.stop.is_leaving() {
-        (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
-    } else {
-        (StatusCode::OK, "ready\n")
-    }
+    let (code, word) = readiness(&admin.stop, &admin.revocations);
+    (StatusCode::from_u16(code).unwrap_or(StatusCode::OK), word)
 }

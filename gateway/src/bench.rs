@@ -1,6 +1,8 @@
 //! What the doors of the corridor cost, for benchmarks: each one is called as a request calls it, on
 //! what a request brings along. Compiled with the feature `bench` alone.
 
+mod callers;
+
 use std::fs::File;
 use std::hint::black_box;
 use std::io::{self, Write as _};
@@ -14,9 +16,12 @@ use std::time::Duration;
 
 use chassis::Clock;
 use chassis::config::{Layers, Settings as _};
+use chassis::revocation::Revocations;
 use chassis::tokens::{KeySet, KeySource};
 use contract::{Timestamp, UserId};
 use tokio::time::Instant;
+
+pub use callers::{Between, Callers, Shows, Trust};
 
 use crate::access::{Batch, Entry};
 use crate::auth::{Door, Verdict};
@@ -76,6 +81,7 @@ fn route(paths: Paths, path: &str) -> Route {
         rewrite: None,
         response_timeout: Duration::from_secs(30),
         websocket: false,
+        protocol: crate::config::Protocol::Http1,
     };
     Route {
         name: path.into(),
@@ -153,7 +159,12 @@ impl Doors {
         let (to, batches) = sync_channel(BATCHES);
         let wheel = Wheel::new();
         Ok(Self {
-            door: Door::new(&Arc::new(KeySource::issuer(keys)), &config.auth, 1000),
+            door: Door::new(
+                &Arc::new(KeySource::issuer(keys)),
+                &Revocations::unfollowed(),
+                &config.auth,
+                1,
+            ),
             counters: Counters::new(&plan),
             gauge: Gauge::new(config.limits.in_flight_max),
             log: Batch::new(Some(to), &config.access_log),
@@ -209,7 +220,8 @@ impl Doors {
     fn user(&self, head: &Head<'_>) -> Option<UserId> {
         match self.door.check(head, Auth::Required, black_box(self.now)) {
             Ok(Verdict::Pass(caller)) => caller.map(|caller| caller.id),
-            Ok(Verdict::UnknownKey { .. }) | Err(_) => None,
+            Ok(Verdict::Exchanged(caller, _)) => Some(caller.id),
+            Ok(Verdict::UnknownKey { .. } | Verdict::UnknownApiKey(_)) | Err(_) => None,
         }
     }
 

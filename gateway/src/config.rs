@@ -1,13 +1,17 @@
 //! The gateway's configuration: as written, and as used. Every fault is found before a port is
 //! bound.
 
+mod http2;
 mod upstream;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chassis::config::{Faults, Layers, Settings};
+use chassis::identity;
+use chassis::tokens::TokenSecret;
 use http::Uri;
 use serde::Deserialize;
 
@@ -18,8 +22,9 @@ use crate::route::{
 };
 use crate::{access, auth, cors, health, quota};
 
+pub use http2::Http2;
 pub(crate) use upstream::{Address, Target};
-pub use upstream::{Balance, Upstream};
+pub use upstream::{Balance, Protocol, Upstream};
 
 /// `[gateway]` as written.
 #[derive(Debug, Clone, Deserialize)]
@@ -41,6 +46,8 @@ pub struct Config {
     pub drain_tunnels: Duration,
     /// Bounds of heads, bodies, connections and waits.
     pub limits: Limits,
+    /// Bounds of connections that speak HTTP/2.
+    pub http2: Http2,
     /// Whose tokens are good.
     pub auth: auth::Config,
     /// Which pages may call.
@@ -57,13 +64,25 @@ pub struct Config {
     pub upstreams: BTreeMap<String, Upstream>,
     /// Which path leads where, by name.
     pub routes: BTreeMap<String, Written>,
+    /// What signs users' tokens instead of the issuer's keys; stands in `[identity]`, for everybody.
+    #[serde(skip)]
+    pub token_secret: Option<TokenSecret>,
+    /// Folder of the services' keys, which is `identity.keys_dir`.
+    #[serde(skip)]
+    keys_dir: PathBuf,
 }
 
 impl Settings for Config {
     fn read(layers: &Layers) -> Result<Self, Faults> {
         let layers = layers.filled("gateway.upstreams", "gateway.upstream_defaults");
-        let config: Self = layers.section("gateway")?;
-        config.plan().map(|_| config)
+        let mut faults = Faults::default();
+        let config = faults.take(layers.section::<Self>("gateway"));
+        let identity = faults.take(layers.section::<identity::Config>("identity"));
+        let (Some(mut config), Some(identity)) = (config, identity) else { return Err(faults) };
+        faults.take(config.plan());
+        config.token_secret = faults.take(identity.token_secret()).flatten();
+        config.keys_dir = identity.keys_dir;
+        faults.or(Some(config))
     }
 }
 
@@ -77,6 +96,11 @@ pub(crate) struct Plan {
 }
 
 impl Config {
+    /// The folder of the services' keys.
+    pub(crate) fn keys_folder(&self, data: &Path) -> PathBuf {
+        identity::keys_folder(&self.keys_dir, data)
+    }
+
     /// The configuration as used, or everything that is wrong with it.
     pub(crate) fn plan(&self) -> Result<Plan, Faults> {
         let mut faults = Faults::default();
@@ -117,8 +141,12 @@ impl Config {
         fault("limits.head_fields_max", !(1..=100).contains(&fields), "expected 1 to 100 fields");
         fault("limits.connections_max", limits.connections_max == 0, "expected at least 1");
         fault("limits.in_flight_max", limits.in_flight_max == 0, "expected at least 1");
+        self.http2.check(&mut fault);
         let url = http_url(&self.auth.jwks_url);
         fault("auth.jwks_url", url.is_none(), "expected a URL that begins with http://");
+        let (trades, share) = (self.auth.exchanges_max, self.auth.exchanges_per_address_max);
+        let message = "expected at least 1, and no more than exchanges_max";
+        fault("auth.exchanges_per_address_max", !(1..=trades).contains(&share), message);
         for (name, rule) in &self.quota.rules {
             let zero = rule.calls == 0 || rule.burst == 0 || rule.window.is_zero();
             let key = format!("quota.rules.{name}");
@@ -153,12 +181,18 @@ impl Config {
         let timeout = written.response_timeout.or_else(|| {
             self.upstreams.get(&written.upstream).map(|upstream| upstream.response_timeout)
         });
+        let protocol = self.upstreams.get(&written.upstream).map(|upstream| upstream.protocol);
+        if written.websocket && protocol == Some(Protocol::H2c) {
+            let message = "an upstream of HTTP/2 takes no WebSockets";
+            faults.take::<()>(Err(Faults::one(key("websocket"), message)));
+        }
         let route = matcher.zip(methods).zip(upstream).map(|((matcher, methods), upstream)| {
             let forward = Forward {
                 upstream,
                 rewrite: written.rewrite.as_deref().map(Into::into),
                 response_timeout: timeout.unwrap_or_default(),
                 websocket: written.websocket,
+                protocol: protocol.unwrap_or(Protocol::Http1),
             };
             Route {
                 name: name.into(),

@@ -7,6 +7,7 @@ use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use bytes::Bytes;
+use chassis::revocation::Revocations;
 use chassis::tokens::KeySource;
 use chassis::{Clock, Random, Stop};
 use contract::Timestamp;
@@ -37,7 +38,10 @@ pub(crate) struct Shared {
     pub config: Config,
     pub plan: Arc<Plan>,
     pub keys: Arc<KeySource>,
+    pub revocations: Revocations,
     pub asker: auth::Asker,
+    /// Where machine keys are traded, if they are taken.
+    pub exchange: Option<auth::Exchange>,
     pub buckets: Buckets,
     pub board: Arc<Board>,
     /// The answer to `GET /`.
@@ -93,6 +97,8 @@ pub(crate) struct Core {
     pub tunnels: Rc<Gauge>,
     /// `1.1` and the pseudonym.
     pub via: HeaderValue,
+    /// `2.0` and the pseudonym.
+    pub via_http2: HeaderValue,
     closing: Cell<bool>,
     over: Cell<bool>,
     /// A moment by both clocks.
@@ -113,10 +119,15 @@ impl Core {
         let share = |whole: usize| whole.div_ceil(cores.max(1));
         let wheel = Wheel::new();
         let tasks = TaskTracker::new();
-        let pool =
-            |(target, counts)| Pool::new(target, counts, index, wheel.clone(), tasks.clone());
+        let http2 = &config.http2;
+        let pool = |(target, counts)| {
+            Pool::new(target, counts, index, (wheel.clone(), tasks.clone()), http2)
+        };
         let pools = shared.plan.upstreams.iter().zip(counters.upstreams()).map(pool).collect();
-        let via = HeaderValue::try_from(format!("1.1 {}", shared.pseudonym));
+        let via = |version| {
+            let via = HeaderValue::try_from(format!("{version} {}", shared.pseudonym));
+            via.unwrap_or(HeaderValue::from_static("1.1 hubbub"))
+        };
         Self {
             plan: shared.plan.clone(),
             counters,
@@ -127,7 +138,7 @@ impl Core {
                 tunnel_idle: limits.tunnel_idle_timeout.into(),
                 half_close: limits.tunnel_half_close_timeout.into(),
             },
-            door: auth::Door::new(&shared.keys, &config.auth, share(config.auth.cached_tokens_max)),
+            door: auth::Door::new(&shared.keys, &shared.revocations, &config.auth, cores),
             pools,
             log: access::Batch::new(shared.log.clone(), &config.access_log),
             scratch: Scratch::default(),
@@ -138,7 +149,8 @@ impl Core {
             in_flight: Gauge::new(share(limits.in_flight_max)),
             connections: Gauge::new(share(limits.connections_max)),
             tunnels: Gauge::new(usize::MAX),
-            via: via.unwrap_or(HeaderValue::from_static("1.1 hubbub")),
+            via: via("1.1"),
+            via_http2: via("2.0"),
             closing: Cell::new(false),
             over: Cell::new(false),
             moment: Cell::new((Instant::now(), shared.clock.now())),

@@ -4,10 +4,12 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
+use chassis::Stop;
+use chassis::revocation::Revocations;
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 
-use crate::auth::{Caller, Verdict};
+use crate::auth::{Caller, Door, Outcome, Presented, Reach, Verdict};
 use crate::config::Target;
 use crate::core::Core;
 use crate::cors::Cors;
@@ -18,8 +20,9 @@ use crate::link::Link;
 use crate::quota::{By, Key};
 use crate::refusal::Refusal;
 use crate::rewrite;
-use crate::route::{Forward, Found, Goal, Method, Own, Path, Route, SERVED};
+use crate::route::{Auth, Forward, Found, Goal, Method, Own, Path, Route, SERVED};
 use crate::visit::Visit;
+use crate::way::Way;
 
 /// Where a request goes that every door let through.
 #[derive(Debug)]
@@ -39,6 +42,8 @@ pub(crate) struct Order<'p, 'h> {
     pub path: Path<'h>,
     pub method: Method,
     pub caller: Option<Rc<Caller>>,
+    /// What the upstream gets in the place of a machine key.
+    pub bearer: Option<HeaderValue>,
     pub permit: Permit,
     /// What the caller wants to become of the connection.
     pub handshake: Option<Handshake>,
@@ -48,10 +53,41 @@ pub(crate) struct Order<'p, 'h> {
 #[derive(Debug)]
 pub(crate) enum Halt {
     Refused(Refusal),
+    /// It may pass when something has come.
+    Waits(Wait),
+    /// It came the lean way and leads where only the general one does; nothing was spent on it.
+    General,
+}
+
+/// What a request waits for, outside of the doors.
+#[derive(Debug)]
+pub(crate) enum Wait {
     /// Its token names a key that is not among those of this generation; it may be at the issuer.
-    Keyless {
-        seen: u64,
-    },
+    Keys { seen: u64 },
+    /// A token for its machine key.
+    Token(Presented),
+}
+
+impl Wait {
+    /// Ends when it has come, or will not for now. Safe to drop.
+    pub(crate) async fn over(self, link: &Link) -> Keys {
+        let core = &link.core;
+        match self {
+            Self::Keys { seen } => {
+                core.shared.asker.newer_than(seen).await;
+                Keys::AreThere
+            }
+            Self::Token(presented) => {
+                let digest = presented.digest;
+                let outcome = match &core.shared.exchange {
+                    Some(exchange) => exchange.trade(presented, link.peer).await,
+                    None => Outcome::Away,
+                };
+                core.door.learn(&digest, &outcome, core.moment().1);
+                Keys::Exchanged(outcome)
+            }
+        }
+    }
 }
 
 impl From<Refusal> for Halt {
@@ -61,20 +97,23 @@ impl From<Refusal> for Halt {
 }
 
 /// What to do about a key that is not here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Keys {
     /// They may be fetched, and the request tried again.
     MayCome,
     /// They were fetched: there are no others.
     AreThere,
+    /// The request's machine key was traded for this.
+    Exchanged(Outcome),
 }
 
-/// Through the doors, one after the other. Never waits.
+/// Through the doors, one after the other, of a request that came by `way`. Never waits.
 pub(crate) fn pass<'p, 'h>(
     link: &'p Link,
     visit: &mut Visit,
     head: &Head<'h>,
-    keys: Keys,
+    keys: &Keys,
+    way: Way,
 ) -> Result<Passed<'p, 'h>, Halt> {
     let core = &link.core;
     limits::check(head)?;
@@ -83,12 +122,15 @@ pub(crate) fn pass<'p, 'h>(
     }
     let path = Path::canonical(head.target)?;
     let found = core.plan.table.find(&path.path, visit.method)?;
+    if way == Way::Lean && Way::to(found.route) == Way::General {
+        return Err(Halt::General);
+    }
     visit.route = Some(found.id);
     if rewrite::comes_back(head, &core.shared.pseudonym) {
         return Err(Refusal::Loop.into());
     }
     limits::body(head, found.route.body_bytes_max)?;
-    let caller = authenticate(core, head, found, visit, keys)?;
+    let (caller, bearer) = authenticate(core, head, found, visit, keys)?;
     spend(link, found.route, caller.as_deref())?;
     let permit = core.in_flight.enter().ok_or(Refusal::Overloaded)?;
     let forward = match &found.route.goal {
@@ -101,7 +143,17 @@ pub(crate) fn pass<'p, 'h>(
     };
     let method = visit.method;
     let route = found.route;
-    Ok(Passed::On(Order { route, forward, target, path, method, caller, permit, handshake }))
+    Ok(Passed::On(Order {
+        route,
+        forward,
+        target,
+        path,
+        method,
+        caller,
+        bearer,
+        permit,
+        handshake,
+    }))
 }
 
 /// The WebSocket that the request asks for, where its route has one.
@@ -121,22 +173,62 @@ fn socket(
     handshake(head, &visit.origin).map(Some)
 }
 
-/// Who is calling.
+/// Who is calling, and what an upstream is told instead of a machine key.
 fn authenticate(
     core: &Core,
     head: &Head<'_>,
     found: Found<'_>,
     visit: &mut Visit,
-    keys: Keys,
-) -> Result<Option<Rc<Caller>>, Halt> {
+    keys: &Keys,
+) -> Result<(Option<Rc<Caller>>, Option<HeaderValue>), Halt> {
     let mode = found.route.auth;
-    let caller = match (core.door.check(head, mode, visit.at())?, keys) {
-        (Verdict::Pass(caller), _) => caller,
-        (Verdict::UnknownKey { seen }, Keys::MayCome) => return Err(Halt::Keyless { seen }),
-        (Verdict::UnknownKey { .. }, Keys::AreThere) => core.door.without_key(mode)?,
+    let (caller, bearer) = match (core.door.check(head, mode, visit.at())?, keys) {
+        (Verdict::Pass(caller), _) => (caller, None),
+        (Verdict::Exchanged(caller, bearer), _) => (Some(caller), Some(bearer)),
+        (Verdict::UnknownKey { seen }, Keys::MayCome) => {
+            return Err(Halt::Waits(Wait::Keys { seen }));
+        }
+        (Verdict::UnknownApiKey(presented), Keys::MayCome) => {
+            return Err(Halt::Waits(Wait::Token(presented)));
+        }
+        (Verdict::UnknownApiKey(_), Keys::Exchanged(outcome)) => {
+            (Door::without_token(mode, outcome)?, None)
+        }
+        (Verdict::UnknownKey { .. } | Verdict::UnknownApiKey(_), _) => {
+            (core.door.without_key(mode)?, None)
+        }
     };
+    let caller = seen_as_it_is(core, found.route, caller)?;
     visit.user = caller.as_ref().map(|caller| caller.id);
-    Ok(caller)
+    Ok((caller, bearer))
+}
+
+/// Lets a caller with scopes on only where they are seen. An upstream that does not get the token would
+/// hear of the owner and of all of the owner's roles.
+fn seen_as_it_is(
+    core: &Core,
+    route: &Route,
+    caller: Option<Rc<Caller>>,
+) -> Result<Option<Rc<Caller>>, Refusal> {
+    let is_scoped = caller.as_ref().is_some_and(|caller| caller.reach == Reach::Scoped);
+    if !is_scoped || tells_scopes(core, &route.goal) {
+        return Ok(caller);
+    }
+    match route.auth {
+        Auth::Required | Auth::Optional => Err(Refusal::Scoped),
+        Auth::None | Auth::Passthrough => Ok(None),
+    }
+}
+
+/// Whether whoever answers sees the token; the gateway itself does.
+fn tells_scopes(core: &Core, goal: &Goal) -> bool {
+    match goal {
+        Goal::Own(_) => true,
+        Goal::Upstream(forward) => {
+            let target = core.plan.upstreams.get(forward.upstream.0);
+            target.is_some_and(|target| target.settings.forward_authorization)
+        }
+    }
 }
 
 /// Whether the caller may call once more.
@@ -166,16 +258,28 @@ fn options(core: &Core, head: &Head<'_>, visit: &Visit) -> Result<Response<Bytes
     Ok(response)
 }
 
+/// Whether callers may come: a status and a line.
+pub(crate) fn readiness(stop: &Stop, revocations: &Revocations) -> (u16, &'static str) {
+    if stop.is_leaving() {
+        (503, "draining\n")
+    } else if !revocations.is_known() {
+        (503, "starting\n")
+    } else {
+        (200, "ready\n")
+    }
+}
+
 /// What the gateway says of itself, from memory.
 fn own_answer(core: &Core, own: Own, caller: Option<&Caller>) -> Response<Bytes> {
-    let ready = !core.shared.stop.is_leaving();
     let json = "application/json";
     let text = "text/plain; charset=utf-8";
     let (status, kind, body) = match own {
         Own::Index => (200, json, core.shared.index.clone()),
         Own::Live => (200, text, Bytes::from_static(b"live\n")),
-        Own::Ready if ready => (200, text, Bytes::from_static(b"ready\n")),
-        Own::Ready => (503, text, Bytes::from_static(b"draining\n")),
+        Own::Ready => {
+            let (status, word) = readiness(&core.shared.stop, &core.shared.revocations);
+            (status, text, Bytes::from_static(word.as_bytes()))
+        }
         Own::Health => {
             let told = core.shared.board.told();
             let is_admin = caller.is_some_and(|caller| caller.is_admin);

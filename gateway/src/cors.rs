@@ -82,7 +82,7 @@ impl Cors {
     /// Whether `head` only asks what a page may do.
     pub(crate) fn is_preflight(head: &Head<'_>) -> bool {
         head.method == "OPTIONS"
-            && head.version == Version::Http11
+            && head.version != Version::Http10
             && head.seen.has(Seen::ORIGIN)
             && head.field("access-control-request-method").is_some()
     }

@@ -1,10 +1,15 @@
 //! The general way: hyper in and out, behind a gate that lets only well-framed messages through. For
-//! whatever is rare, and for everything when the lean way is off.
+//! whatever is rare, for HTTP/2 at either end, and for everything when the lean way is off.
 
+mod again;
 mod body;
 mod forward;
 mod gate;
+mod multiplexed;
 mod reply;
+mod socket;
+mod streams;
+mod trailers;
 mod upgrade;
 
 use std::convert::Infallible;
@@ -21,14 +26,18 @@ use tokio::net::TcpStream;
 
 use crate::corridor::{self, Halt, Keys, Passed};
 use crate::farewell::{linger, part, refuse};
+use crate::grpc::Dialect;
 use crate::head::{Head, Seen};
-use crate::link::{Link, Stage};
+use crate::limits;
+use crate::link::{Link, Span, Stage};
 use crate::refusal::Refusal;
 use crate::tunnel::Tunnel;
 use crate::visit::Visit;
+use crate::way::Way;
 use body::Expects;
 use gate::Gate;
 use reply::{Answer, Reply};
+use trailers::Takes;
 
 pub(crate) use body::Upload;
 pub(crate) use upgrade::{Handshake, handshake};
@@ -54,6 +63,8 @@ pub(crate) enum Rest {
     Refuse(TcpStream, Refusal),
     /// With what the caller sent right behind its request.
     Tunnel(Tunnel, TcpStream, Vec<u8>),
+    /// It speaks HTTP/2, with what was read of that.
+    Streams(TcpStream, Vec<u8>),
 }
 
 impl Rest {
@@ -65,6 +76,7 @@ impl Rest {
             Self::Linger(stream) => Box::pin(linger(stream)).await,
             Self::Refuse(stream, refusal) => Box::pin(refuse(link, stream, &refusal)).await,
             Self::Tunnel(tunnel, stream, ahead) => tunnel.run(link, stream, ahead).await,
+            Self::Streams(stream, ahead) => Box::pin(streams::serve(link, stream, ahead)).await,
         }
     }
 }
@@ -98,7 +110,11 @@ pub(crate) async fn serve(link: &Rc<Link>, stream: TcpStream, kept: Vec<u8>) -> 
         // Whatever is said now would stand in the middle of an answer that is not out yet.
         return Rest::Nothing;
     }
+    let has_streams = gate.has_streams();
     let (stream, ahead) = gate.into_parts();
+    if has_streams {
+        return Rest::Streams(stream, ahead);
+    }
     if let Some(tunnel) = link.take_tunnel() {
         return Rest::Tunnel(tunnel, stream, ahead);
     }
@@ -123,17 +139,24 @@ async fn answer(link: Rc<Link>, request: Request<Incoming>) -> Response<Reply> {
     let expects = head.seen.has(Seen::EXPECT);
     let expects = if expects { Expects::Continue } else { Expects::Nothing };
     let upload = Upload::new(link.clone(), body, expects);
+    let takes = Takes::of(&head);
     let mut visit = Visit::begin(&link, &head);
-    let mut passed = corridor::pass(&link, &mut visit, &head, Keys::MayCome);
-    if let Err(Halt::Keyless { seen }) = passed {
-        link.core.shared.asker.newer_than(seen).await;
-        passed = corridor::pass(&link, &mut visit, &head, Keys::AreThere);
+    visit.dialect = Dialect::of(&head);
+    let mut passed = match checked(&link, &head) {
+        Ok(()) => corridor::pass(&link, &mut visit, &head, &Keys::MayCome, Way::General),
+        Err(refusal) => Err(refusal.into()),
+    };
+    if let Err(Halt::Waits(wait)) = passed {
+        // Rare: kept out of the room that every request takes.
+        let keys = Box::pin(wait.over(&link)).await;
+        passed = corridor::pass(&link, &mut visit, &head, &keys, Way::General);
     }
     let outcome = match passed {
         Err(Halt::Refused(refusal)) => Err(refusal),
-        Err(Halt::Keyless { .. }) => Err(Refusal::NoKeys),
+        Err(Halt::Waits(_)) => Err(Refusal::NoKeys),
+        Err(Halt::General) => Err(Refusal::Internal("the general way leads nowhere")),
         Ok(Passed::Here(response)) => Ok(Answer::own(response)),
-        Ok(Passed::On(order)) => match forward::outbound(&head, &order, &visit, &link) {
+        Ok(Passed::On(order)) => match forward::outbound(&head, &order, &visit, &upload) {
             Ok(request) => {
                 let job = forward::Job::new(&head, order);
                 drop(fields);
@@ -142,5 +165,13 @@ async fn answer(link: Rc<Link>, request: Request<Incoming>) -> Response<Reply> {
             Err(refusal) => Err(refusal),
         },
     };
-    reply::respond(&link, visit, outcome)
+    reply::respond(&link, visit, takes, outcome)
+}
+
+/// What the gate sees to on a connection, of a stream that had none.
+fn checked(link: &Link, head: &Head<'_>) -> Result<(), Refusal> {
+    match link.span() {
+        Span::Connection => Ok(()),
+        Span::Stream => limits::stream(head, &link.core.plan.limits),
+    }
 }

@@ -7,11 +7,12 @@ use std::{fmt, mem};
 use http::HeaderMap;
 use http::request::Parts;
 
-/// HTTP/1.0 or HTTP/1.1: nothing else is served.
+/// What is served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Version {
     Http10,
     Http11,
+    Http2,
 }
 
 /// One field line. The value is without surrounding blanks.
@@ -29,7 +30,7 @@ pub(crate) struct Head<'a> {
     pub method: &'a str,
     /// Path and query, or `*`.
     pub target: &'a str,
-    /// Of an absolute target (RFC 9112 section 3.2.2); it outranks `Host`.
+    /// Of an absolute target (RFC 9112 section 3.2.2), or `:authority`; it outranks `Host`.
     pub authority: Option<&'a str>,
     pub version: Version,
     pub fields: &'a [Field<'a>],
@@ -47,6 +48,7 @@ impl<'a> Head<'a> {
             authority: parts.uri.authority().map(http::uri::Authority::as_str),
             version: match parts.version {
                 http::Version::HTTP_10 => Version::Http10,
+                http::Version::HTTP_2 => Version::Http2,
                 _ => Version::Http11,
             },
             fields: &fields.list,
@@ -148,6 +150,8 @@ impl Seen {
     pub(crate) const DATE: Self = Self(1 << 18);
     pub(crate) const CACHE_CONTROL: Self = Self(1 << 19);
     pub(crate) const MAX_FORWARDS: Self = Self(1 << 20);
+    pub(crate) const TE: Self = Self(1 << 21);
+    pub(crate) const TRAILER: Self = Self(1 << 22);
 
     /// Whether all of `other` is there.
     pub(crate) const fn has(self, other: Self) -> bool {
@@ -171,14 +175,14 @@ impl Seen {
             name.get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known))
         };
         let plain = match name.len() {
-            2 if is("te") => Self::HOP,
+            2 if is("te") => Self::HOP.and(Self::TE),
             3 if is("via") => Self::VIA,
             4 if is("host") => Self::HOST,
             4 if is("date") => Self::DATE,
             6 if is("origin") => Self::ORIGIN,
             6 if is("expect") => Self::EXPECT,
             7 if is("upgrade") => Self::UPGRADE,
-            7 if is("trailer") => Self::HOP,
+            7 if is("trailer") => Self::HOP.and(Self::TRAILER),
             9 if is("x-user-id") => Self::IDENTITY,
             9 if is("forwarded") || is("x-real-ip") => Self::FORWARDED,
             9 if is("x-api-key") => Self::API_KEY,

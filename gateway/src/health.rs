@@ -95,10 +95,11 @@ impl Board {
 }
 
 fn tell(services: &[Service], now: Timestamp) -> Told {
-    let broken = services.iter().any(|s| s.critical && s.status == Status::Unhealthy);
+    let asked = || services.iter().filter(|service| service.is_probed);
+    let broken = asked().any(|s| s.critical && s.status == Status::Unhealthy);
     let status = if broken {
         Status::Unhealthy
-    } else if services.iter().all(|service| service.status == Status::Healthy) {
+    } else if asked().all(|service| service.status == Status::Healthy) {
         Status::Healthy
     } else {
         Status::Degraded
@@ -110,15 +111,15 @@ fn tell(services: &[Service], now: Timestamp) -> Told {
     };
     Told {
         code: if broken { 503 } else { 200 },
-        public: write(services.iter().map(Service::public).collect()),
-        detailed: write(services.iter().map(Service::detailed).collect()),
+        public: write(asked().map(Service::public).collect()),
+        detailed: write(asked().map(Service::detailed).collect()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Address, Balance, Upstream};
+    use crate::config::{Address, Balance, Protocol, Upstream};
 
     const HEALTHY: Probe =
         Probe { status: Status::Healthy, took: Duration::from_millis(3), error: None };
@@ -145,6 +146,9 @@ mod tests {
                 critical,
                 forward_authorization: false,
                 health_path: "/health".into(),
+                protocol: Protocol::Http1,
+                h2c_connections_max: 1,
+                h2c_streams_max: 1,
                 connect_timeout: second,
                 response_timeout: second,
                 idle_timeout: second,

@@ -47,9 +47,9 @@ pub(crate) async fn serve(link: &Rc<Link>, stream: TcpStream) -> Option<(TcpStre
                 Box::pin(refuse(link, caller.stream, &refusal)).await;
                 return None;
             }
-            Step::Keyless { visit, seen } => {
-                link.core.shared.asker.newer_than(seen).await;
-                waiting = Some(*visit);
+            Step::Waits { visit, wait } => {
+                let keys = Box::pin(wait.over(link)).await;
+                waiting = Some((*visit, keys));
                 continue;
             }
             Step::Own(own) => say(link, &mut caller, *own).await,

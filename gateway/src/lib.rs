@@ -16,7 +16,7 @@
 //!
 //! Two ways lead through it: `lean`, our own relay for plain HTTP/1.1, and `general`, with hyper at
 //! both ends. Doors look at a type of our own for heads, never at a library's. The control plane
-//! (operators' listener, probes, the issuer's keys) runs on the runtime that called [`start`]; nothing
+//! (operators' listener, probes, the issuer's keys and what it revokes) runs on the runtime that called [`start`]; nothing
 //! that a request passes is shared between cores but what nobody writes.
 
 mod access;
@@ -33,6 +33,7 @@ mod farewell;
 #[doc(hidden)]
 pub mod fuzzing;
 mod general;
+mod grpc;
 mod head;
 mod health;
 mod lean;
@@ -53,17 +54,18 @@ mod way;
 mod wheel;
 mod wire;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use bytes::Bytes;
-use chassis::http_client;
+use chassis::keys::SigningKey;
 use chassis::process::Program;
 use chassis::tokens::KeySource;
 use chassis::{Deps, Running, StartError, Stop};
 use tokio::time::Instant;
 
-pub use config::{Balance, Config, Upstream};
+pub use config::{Balance, Config, Http2, Protocol, Upstream};
 
 use crate::config::Plan;
 use crate::core::Shared;
@@ -76,23 +78,30 @@ pub const PROGRAM: Program = Program {
     version: env!("CARGO_PKG_VERSION"),
     profile: None,
     listen_key: "gateway.listen",
-    keys: &[],
+    keys: &[make_keys],
+    token_keys: None,
 };
 
-#[expect(clippy::unused_async, reason = "every part is started by an async function")]
+/// Makes the key that the gateway signs its own calls with, where it is not there yet.
+pub fn make_keys(folder: &Path) -> Result<(), StartError> {
+    SigningKey::load_or_make(folder, auth::NAME).map(drop)
+}
+
 /// Starts the gateway: checks, binds, then serves on threads of its own until it is drained.
 pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
     let plan = Arc::new(config.plan().map_err(StartError::Config)?);
     let stop = Stop::new();
-    let auth::Config { jwks_url, refetch_cooldown, refresh_interval, .. } = &config.auth;
-    let keys = Arc::new(KeySource::new(jwks_url, http_client::open()?, *refetch_cooldown));
-    let (fetcher, asker) = auth::Fetcher::new(keys.clone(), *refresh_interval);
+    let keys = Arc::new(auth::open_keys(&config)?);
+    let (fetcher, asker) = auth::Fetcher::new(keys.clone(), config.auth.refresh_interval);
     let board = Arc::new(Board::new(&plan.upstreams, &config.health, deps.clock.now()));
     let cores = match config.threads {
         0 => available_parallelism().map_or(1, usize::from),
         threads => threads,
     };
     let linger = config.drain_delay;
+    let keys_folder = config.keys_folder(&deps.data);
+    let revocations = config.auth.follow(&keys_folder, linger, &deps, &stop)?;
+    let exchange = exchange(&config, &keys, &deps, &stop)?;
     let admin = chassis::serve::bind(config.admin_listen)?;
     let (address, sockets) = listen::bind(config.listen, cores)?;
     let log = access::open(&config.access_log, &deps.data, &stop)?;
@@ -105,7 +114,9 @@ pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
         pseudonym: format!("hubbub-{:08x}", u32::from_be_bytes(deps.random.bytes())).into(),
         plan: plan.clone(),
         keys,
+        revocations: revocations.clone(),
         asker,
+        exchange,
         board: board.clone(),
         clock: deps.clock,
         random: deps.random,
@@ -115,8 +126,26 @@ pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
         config,
     });
     let counters = listen::start(&shared, sockets)?;
-    let admin = admin::serve(admin, Scrape { plan, cores: counters, board }, linger, &stop)?;
+    let scrape = Scrape { plan, cores: counters, board };
+    let admin = admin::serve(admin, scrape, revocations.clone(), linger, &stop)?;
+    revocations.settled().await;
     Ok(Running::new("gateway", address, stop).line("admin", format!("http://{admin}")))
+}
+
+/// Begins to trade machine keys, where they are taken.
+fn exchange(
+    config: &Config,
+    source: &Arc<KeySource>,
+    deps: &Deps,
+    stop: &Stop,
+) -> Result<Option<auth::Exchange>, StartError> {
+    if config.auth.exchange_url.is_empty() {
+        return Ok(None);
+    }
+    let keys = config.keys_folder(&deps.data);
+    let (exchanger, exchange) = auth::Exchanger::open(&config.auth, &keys, source.clone(), deps)?;
+    stop.spawn(exchanger.run(stop.clone()));
+    Ok(Some(exchange))
 }
 
 /// Begins to ask every endpoint how it is.
@@ -131,9 +160,12 @@ fn probe(
         .timeout(config.health.timeout)
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
+        // Endpoints are asked in the clear: it starts where the system has no certificates, too.
+        .tls_certs_only([])
         .build()
         .map_err(|error| StartError::Other(error.into()))?;
-    let spots = plan.upstreams.iter().enumerate().flat_map(|(upstream, target)| {
+    let asked = plan.upstreams.iter().enumerate().filter(|(_, target)| target.is_probed());
+    let spots = asked.flat_map(|(upstream, target)| {
         let endpoints = target.endpoints.iter().enumerate();
         endpoints.map(move |(endpoint, address)| (Spot { upstream, endpoint }, target, address))
     });

@@ -120,6 +120,18 @@ pub(crate) fn sizes(head: &Head<'_>, limits: &Limits) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Whether the head of a stream may be let in, which no gate has seen (RFC 9113 section 8.2 and 8.3).
+pub(crate) fn stream(head: &Head<'_>, limits: &Limits) -> Result<(), Refusal> {
+    sizes(head, limits)?;
+    target(head.method, head.target)?;
+    if head.seen.has(Seen::TRANSFER_ENCODING)
+        || head.seen.has_any(Seen::CONNECTION.and(Seen::UPGRADE))
+    {
+        return Err(Refusal::Malformed("HTTP/2 has no fields of a connection."));
+    }
+    framing(head).map(|_| ())
+}
+
 /// A head beyond its bounds.
 pub(crate) const fn too_large(limits: &Limits) -> Refusal {
     Refusal::HeadTooLarge { bytes_max: limits.head_bytes_max, fields_max: limits.head_fields_max }
@@ -167,12 +179,21 @@ fn host(head: &Head<'_>) -> Result<(), Refusal> {
     if second.is_some() {
         return Err(Refusal::Malformed("Host may stand there once."));
     }
+    let is_needed = match head.version {
+        Version::Http10 => false,
+        Version::Http11 => true,
+        Version::Http2 => head.authority.is_none(),
+    };
     match first {
-        None if head.version == Version::Http11 => {
-            return Err(Refusal::Malformed("Host is missing."));
-        }
+        None if is_needed => return Err(Refusal::Malformed("Host is missing.")),
         Some(host) if !is_host(host) => return Err(Refusal::Malformed("Host is no host.")),
         _ => {}
+    }
+    if head.version == Version::Http2
+        && let (Some(host), Some(authority)) = (first, head.authority)
+        && !host.eq_ignore_ascii_case(authority.as_bytes())
+    {
+        return Err(Refusal::Malformed("Host and :authority differ."));
     }
     if head.authority.is_some_and(|authority| !is_host(authority.as_bytes())) {
         return Err(Refusal::Malformed("The target's host is no host."));

@@ -51,6 +51,20 @@ pub(crate) struct Link {
     pub starved: Cell<bool>,
     /// Whether the caller takes nothing of what is to be written.
     is_stalled: Cell<bool>,
+    /// Whether no request has come yet.
+    is_fresh: Cell<bool>,
+    span: Span,
+    /// Whether nothing of the answer is still to be handed over.
+    is_said: Cell<bool>,
+}
+
+/// What a link is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Span {
+    /// A connection, one request after the other.
+    Connection,
+    /// One stream of a connection that has many (RFC 9113 section 5).
+    Stream,
 }
 
 impl Link {
@@ -73,7 +87,66 @@ impl Link {
             bytes_in: Cell::new(0),
             starved: Cell::new(false),
             is_stalled: Cell::new(false),
+            is_fresh: Cell::new(true),
+            span: Span::Connection,
+            is_said: Cell::new(false),
         })
+    }
+
+    /// A stream of the connection.
+    pub(crate) fn stream(&self) -> Rc<Self> {
+        Rc::new(Self {
+            core: self.core.clone(),
+            peer: self.peer,
+            forwarded_for: self.forwarded_for.clone(),
+            timer: self.core.wheel.timer(),
+            deadline: self.core.wheel.timer(),
+            stage: Cell::new(Stage::Serving),
+            fault: RefCell::default(),
+            is_broken: Cell::new(false),
+            tunnel: RefCell::default(),
+            waiter: RefCell::default(),
+            bytes_in: Cell::new(0),
+            starved: Cell::new(false),
+            is_stalled: Cell::new(false),
+            is_fresh: Cell::new(false),
+            span: Span::Stream,
+            is_said: Cell::new(false),
+        })
+    }
+
+    pub(crate) const fn span(&self) -> Span {
+        self.span
+    }
+
+    /// Whether nothing but the beginning of a first request has come.
+    pub(crate) const fn is_fresh(&self) -> bool {
+        self.is_fresh.get()
+    }
+
+    /// The connection has streams from here on, of which none is open.
+    pub(crate) fn streams_begin(&self) {
+        self.is_fresh.set(false);
+        self.stage.set(Stage::Idle);
+        self.timer.set(self.core.waits.keep_alive);
+    }
+
+    /// The first of its streams is open.
+    pub(crate) fn is_busy(&self) {
+        self.stage.set(Stage::Serving);
+        if !self.is_stalled.get() {
+            self.timer.clear();
+        }
+    }
+
+    /// The answer was handed over to its end, or ends early by no fault of the caller.
+    pub(crate) fn answer_ends(&self) {
+        self.is_said.set(true);
+    }
+
+    /// Whether the caller has given the answer up.
+    pub(crate) const fn is_given_up(&self) -> bool {
+        !self.is_said.get()
     }
 
     pub(crate) fn stage(&self) -> Stage {
@@ -90,6 +163,7 @@ impl Link {
     /// A whole head is here, and its request goes in.
     pub(crate) fn request_begins(&self) {
         self.stage.set(Stage::Serving);
+        self.is_fresh.set(false);
         self.timer.clear();
         self.starved.set(false);
         // What was found out too late about the body before is nobody's any more.

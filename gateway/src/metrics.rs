@@ -362,7 +362,8 @@ impl Scrape {
     fn health(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let gauge = |status| ConstGauge::new(u64::from(status == Status::Healthy));
         let statuses = self.board.statuses();
-        let upstreams = || self.plan.upstreams.iter().zip(&statuses);
+        let all = || self.plan.upstreams.iter().zip(&statuses);
+        let upstreams = || all().filter(|(target, _)| target.is_probed());
         let (name, help) = ("gateway_upstream_healthy", "Whether an endpoint of it is healthy.");
         let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
         for (target, (status, _)) in upstreams() {

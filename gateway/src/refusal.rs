@@ -46,12 +46,24 @@ pub(crate) enum Refusal {
     Anonymous,
     /// An API key, which nobody here takes.
     ApiKey,
+    /// An API key that is none, or has ended.
+    BadApiKey,
+    /// A token and an API key.
+    TwoCredentials,
+    /// A token with scopes, as API keys have, where nobody would see them.
+    Scoped,
+    /// It cannot be found out what an API key is worth.
+    NoExchange,
     /// `Authorization` is no single bearer token.
     NoBearer,
     BadToken,
     ExpiredToken,
+    /// The session that the token belongs to has ended, or its user was signed out everywhere.
+    RevokedToken,
     /// The keys of the issuer were never fetched, so that no token can be judged.
     NoKeys,
+    /// What is revoked was never told, likewise.
+    NoRevocations,
     /// A page of a foreign origin asks for a socket.
     Origin,
     /// An upgrade that breaks RFC 6455; the words say how.
@@ -91,7 +103,7 @@ impl Refusal {
     /// Its place in the catalogue.
     pub(crate) const fn kind(&self) -> Kind {
         match self {
-            Self::Malformed(_) | Self::Handshake(_) => Kind::BadRequest,
+            Self::Malformed(_) | Self::Handshake(_) | Self::TwoCredentials => Kind::BadRequest,
             Self::UriTooLong { .. } => Kind::UriTooLong,
             Self::HeadTooLarge { .. } => Kind::HeadTooLarge,
             Self::BodyTooLarge { .. } => Kind::BodyTooLarge,
@@ -101,10 +113,12 @@ impl Refusal {
             Self::NoRoute => Kind::NotFound,
             Self::Method { .. } => Kind::MethodNotAllowed,
             Self::Anonymous | Self::ApiKey | Self::NoBearer => Kind::Unauthenticated,
+            Self::BadApiKey => Kind::WrongCredentials,
             Self::BadToken => Kind::BadToken,
             Self::ExpiredToken => Kind::ExpiredToken,
-            Self::NoKeys => Kind::Unavailable,
-            Self::Origin => Kind::Forbidden,
+            Self::RevokedToken => Kind::RevokedToken,
+            Self::NoKeys | Self::NoRevocations | Self::NoExchange => Kind::Unavailable,
+            Self::Origin | Self::Scoped => Kind::Forbidden,
             Self::SocketVersion => Kind::UpgradeRequired,
             Self::Quota(_) => Kind::RateLimited,
             Self::Overloaded => Kind::Overloaded,
@@ -131,7 +145,7 @@ impl Refusal {
     }
 
     /// What the caller can do about it.
-    fn detail(&self) -> Option<Cow<'static, str>> {
+    pub(crate) fn detail(&self) -> Option<Cow<'static, str>> {
         Some(match self {
             Self::Malformed(why) | Self::Handshake(why) => (*why).into(),
             Self::UriTooLong { max } => format!("The URI may have {max} bytes.").into(),
@@ -144,9 +158,14 @@ impl Refusal {
             Self::NoRoute => "There is nothing at this path.".into(),
             Self::Anonymous => "Send Authorization: Bearer with an access token.".into(),
             Self::ApiKey => "API keys are not accepted; send Authorization: Bearer.".into(),
+            Self::BadApiKey => "The API key is unknown, was deleted, or has expired.".into(),
+            Self::TwoCredentials => "Send either Authorization or X-Api-Key, not both.".into(),
+            Self::Scoped => "Machine keys are not taken here; sign in instead.".into(),
+            Self::NoExchange => "API keys cannot be checked at the moment.".into(),
             Self::NoBearer => "The Authorization field has to be \"Bearer\" and a token.".into(),
             Self::ExpiredToken => "Refresh the token and try again.".into(),
-            Self::NoKeys => "Tokens cannot be checked at the moment.".into(),
+            Self::RevokedToken => "Refresh the token, or sign in again.".into(),
+            Self::NoKeys | Self::NoRevocations => "Tokens cannot be checked at the moment.".into(),
             Self::Origin => "Sockets of this origin are not allowed.".into(),
             Self::SocketVersion => "Only WebSocket version 13 is spoken.".into(),
             Self::Quota(spent) => spent.detail().into(),
@@ -185,7 +204,7 @@ impl Refusal {
     }
 
     /// The fields that the status calls for.
-    fn fields(&self, headers: &mut HeaderMap) {
+    pub(crate) fn fields(&self, headers: &mut HeaderMap) {
         if let Some(challenge) = challenge(self.kind()) {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
@@ -198,7 +217,7 @@ impl Refusal {
                 headers.insert(header::ALLOW, allow.clone());
             }
             Self::Quota(spent) => spent.fields(headers),
-            Self::Overloaded | Self::NoKeys => {
+            Self::Overloaded | Self::NoKeys | Self::NoRevocations | Self::NoExchange => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Self::SocketVersion => {
@@ -229,9 +248,11 @@ mod tests {
 
     #[test]
     fn a_401_carries_a_challenge() {
-        let answer = Refusal::ExpiredToken.answer("id", "/x");
-        assert_eq!(answer.status(), 401);
-        assert!(answer.headers().contains_key(header::WWW_AUTHENTICATE));
+        for refusal in [Refusal::ExpiredToken, Refusal::RevokedToken, Refusal::BadApiKey] {
+            let answer = refusal.answer("id", "/x");
+            assert_eq!(answer.status(), 401);
+            assert!(answer.headers().contains_key(header::WWW_AUTHENTICATE));
+        }
     }
 
     #[test]

@@ -5,9 +5,9 @@ use contract::caller::{REQUEST_ID, SESSION_ID, TRACEPARENT, USER_ID, USER_NAME, 
 
 use crate::auth::Caller;
 use crate::corridor::Order;
-use crate::head::{Field, Fields, Head, Seen, Sink, tokens};
+use crate::head::{Field, Fields, Head, Seen, Sink, Version, tokens};
 use crate::link::Link;
-use crate::route::Method;
+use crate::route::{Auth, Method};
 use crate::visit::Visit;
 
 /// Fields of a request that never go on: they belong to the connection, they name callers, or the
@@ -86,6 +86,12 @@ pub(crate) fn request(
     }
     if !settings.forward_authorization {
         drop = drop.and(Seen::AUTHORIZATION).and(Seen::API_KEY);
+    } else if order.route.auth != Auth::Passthrough {
+        // A machine key ends here; the token that it was exchanged for goes on.
+        drop = drop.and(Seen::API_KEY);
+        if let Some(bearer) = &order.bearer {
+            out.put("authorization", bearer.as_bytes());
+        }
     }
     if !visit.name.keeps_trace {
         drop = drop.and(Seen::TRACE_STATE);
@@ -214,7 +220,13 @@ fn name_hosts(head: &Head<'_>, link: &Link, out: &mut impl Sink) {
     }
     out.put("x-forwarded-for", link.forwarded_for.as_bytes());
     out.put("x-forwarded-proto", b"http");
-    out.put("via", link.core.via.as_bytes());
+    out.put(
+        "via",
+        match head.version {
+            Version::Http2 => link.core.via_http2.as_bytes(),
+            Version::Http10 | Version::Http11 => link.core.via.as_bytes(),
+        },
+    );
 }
 
 /// Says who is calling, as verified, and what the request is called.

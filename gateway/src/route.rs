@@ -11,6 +11,8 @@ use serde::Deserialize;
 pub(crate) use path::Path;
 pub(crate) use table::{Found, Table};
 
+use crate::config::Protocol;
+
 /// The methods that some route may take, as `Allow` lists them.
 pub(crate) const SERVED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
@@ -98,6 +100,8 @@ pub(crate) struct Forward {
     pub rewrite: Option<Box<str>>,
     pub response_timeout: Duration,
     pub websocket: bool,
+    /// What the upstream speaks.
+    pub protocol: Protocol,
 }
 
 /// What the gateway answers itself.
@@ -234,6 +238,7 @@ mod tests {
             rewrite: rewrite.map(Into::into),
             response_timeout: Duration::ZERO,
             websocket: false,
+            protocol: Protocol::Http1,
         };
         let path = Path::canonical(target).unwrap();
         let mut out = Vec::new();

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::access::Entry;
 use crate::cors::{Cors, Origin};
+use crate::grpc::{self, Dialect};
 use crate::head::Head;
 use crate::link::Link;
 use crate::name::Name;
@@ -19,6 +20,8 @@ use crate::route::{Method, RouteId};
 
 /// What is remembered of a method, in bytes.
 const METHOD_BYTES_MAX: usize = 32;
+/// The status of a visit that leaves no record, since another one begins in its place.
+const ANEW: u16 = 0;
 /// The status in the log of a request whose caller went away before the answer.
 const GONE: u16 = 499;
 
@@ -34,6 +37,8 @@ pub(crate) struct Visit {
     method_bytes: usize,
     pub name: Name,
     pub origin: Origin,
+    /// How refusals are told.
+    pub dialect: Dialect,
     pub route: Option<RouteId>,
     pub user: Option<UserId>,
     refusal: Option<(Kind, Option<Box<str>>)>,
@@ -71,6 +76,7 @@ impl Visit {
             method_bytes: 0,
             name,
             origin: Origin::Absent,
+            dialect: Dialect::Http,
             route: None,
             user: None,
             refusal: None,
@@ -115,7 +121,15 @@ impl Visit {
         }
         self.refusal = Some((kind, cause.map(|cause: Cow<'_, str>| cause.into())));
         let path = self.target().split('?').next().unwrap_or_default();
-        refusal.answer(self.name.request_id_text(), path)
+        match self.dialect {
+            Dialect::Http => refusal.answer(self.name.request_id_text(), path),
+            Dialect::Grpc => grpc::refuse(refusal),
+        }
+    }
+
+    /// The request goes another way, where its record begins anew: there is none of this one.
+    pub(crate) const fn begins_anew(&mut self) {
+        self.status = ANEW;
     }
 
     /// The answer ends before its end: the caller can but see that, and the log says why.
@@ -135,6 +149,10 @@ impl Visit {
 impl Drop for Visit {
     fn drop(&mut self) {
         let core = &self.link.core;
+        if self.status == ANEW {
+            core.spares.give_back(std::mem::take(&mut self.text));
+            return self.link.request_ends();
+        }
         let took = self.began.elapsed();
         core.counters.answered(self.route, self.method, self.status, took);
         let route = self.route.and_then(|route| core.plan.table.routes().get(route.0));

@@ -19,6 +19,8 @@ pub(crate) use whole::{After, status_line, whole};
 
 /// Most field lines that are parsed: as many as hyper reads, so that both ways see the same messages.
 const FIELDS_MAX: usize = 100;
+/// What a connection of HTTP/2 begins with (RFC 9113 section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Longest body that can be announced, in bytes: whoever counts in 63 bits would take a longer one for
 /// less than nothing.
 const LENGTH_MAX: u64 = u64::MAX >> 1;
@@ -79,6 +81,16 @@ pub(crate) fn request<'a>(
     limits::target(method, target)?;
     let framing = limits::framing(&head)?;
     Ok(Some(Parsed { line, fields, length, framing }))
+}
+
+/// Whether `bytes` begin as a connection of HTTP/2 does.
+pub(crate) fn is_preface(bytes: &[u8]) -> bool {
+    bytes.starts_with(PREFACE)
+}
+
+/// Whether more bytes may yet make `bytes` the beginning of such a connection.
+pub(crate) fn may_be_preface(bytes: &[u8]) -> bool {
+    PREFACE.starts_with(bytes)
 }
 
 /// A length as `Content-Length` has it: digits and nothing else (RFC 9110 section 8.6).

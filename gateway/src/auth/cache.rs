@@ -5,9 +5,12 @@ use std::collections::HashMap;
 use std::mem;
 use std::rc::Rc;
 
+use chassis::revocation::Revocations;
+use contract::{SessionId, Timestamp};
 use foldhash::fast::FixedState;
 
 use super::Caller;
+use crate::refusal::Refusal;
 
 /// Where, from its end, a token is random: inside the signature, away from its last characters,
 /// which hold few bits.
@@ -17,8 +20,20 @@ const RANDOM_PART: std::ops::Range<usize> = 8..24;
 #[derive(Debug, Clone)]
 pub(super) struct Known {
     pub caller: Rc<Caller>,
+    pub session: SessionId,
+    pub issued_at: Timestamp,
     /// The second from which on the token is dead; checked on every hit.
     pub expires_at: i64,
+    /// The generation of what is revoked at which the token was found alive.
+    pub alive_at: u64,
+}
+
+impl Known {
+    /// Refuses the token when it is among `revocations`.
+    pub(super) fn check(&self, revocations: &Revocations) -> Result<(), Refusal> {
+        let is_revoked = revocations.is_revoked(self.session, self.caller.id, self.issued_at);
+        if is_revoked { Err(Refusal::RevokedToken) } else { Ok(()) }
+    }
 }
 
 #[derive(Debug)]
@@ -47,14 +62,14 @@ impl Cache {
     }
 
     /// What is known of `token` under the keys of `generation`.
-    pub(super) fn find(&mut self, token: &[u8], generation: u64) -> Option<&Known> {
+    pub(super) fn find(&mut self, token: &[u8], generation: u64) -> Option<&mut Known> {
         let place = place(token);
         if !self.young.contains_key(&place) {
             let entry = self.old.remove(&place)?;
             self.insert(place, entry);
         }
-        let entry = self.young.get(&place)?;
-        (*entry.token == *token && entry.generation == generation).then_some(&entry.known)
+        let entry = self.young.get_mut(&place)?;
+        (*entry.token == *token && entry.generation == generation).then_some(&mut entry.known)
     }
 
     /// Remembers `token`, which has just been verified with the keys of `generation`.
@@ -92,13 +107,20 @@ mod tests {
         let text = HeaderValue::from_static("x");
         let caller = Caller {
             id: UserId(uuid::Uuid::nil()),
+            reach: crate::auth::Reach::Whole,
             is_admin: false,
             user_id: text.clone(),
             user_name: text.clone(),
             user_roles: text.clone(),
             session_id: text,
         };
-        Known { caller: Rc::new(caller), expires_at: 0 }
+        Known {
+            caller: Rc::new(caller),
+            session: SessionId(uuid::Uuid::nil()),
+            issued_at: Timestamp(0),
+            expires_at: 0,
+            alive_at: 1,
+        }
     }
 
     fn token(number: usize) -> Vec<u8> {

@@ -26,8 +26,14 @@ pub struct Upstream {
     pub critical: bool,
     /// Whether it gets the caller's token.
     pub forward_authorization: bool,
-    /// Where each endpoint says how it is.
+    /// Where each endpoint says how it is; empty: nobody asks, and nobody is told.
     pub health_path: String,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// Most connections of HTTP/2 that each thread has to an endpoint.
+    pub h2c_connections_max: usize,
+    /// Most requests under way on one of them.
+    pub h2c_streams_max: usize,
     /// How long a connection to an endpoint may take to come about, and half of how long a request
     /// may look for one that takes it.
     #[serde(with = "chassis::config::span")]
@@ -40,6 +46,16 @@ pub struct Upstream {
     pub idle_timeout: Duration,
     /// Most unused connections that each thread keeps to an endpoint.
     pub idle_connections_max: usize,
+}
+
+/// What an upstream speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2 without TLS, by prior knowledge (RFC 9113 section 3.3).
+    H2c,
 }
 
 /// Which endpoint of an upstream gets the next request. Each core decides for itself.
@@ -71,6 +87,11 @@ pub(crate) struct Address {
 }
 
 impl Target {
+    /// Whether its endpoints are asked how they are.
+    pub(crate) fn is_probed(&self) -> bool {
+        !self.settings.health_path.is_empty()
+    }
+
     /// The upstream `name`, or everything that is wrong with it.
     pub(super) fn read(name: &str, written: &Upstream) -> Result<Self, Faults> {
         let mut faults = Faults::default();
@@ -96,9 +117,15 @@ impl Target {
                 Some(address) => endpoints.push(address),
             }
         }
-        if !is_canonical(&written.health_path) {
+        if !written.health_path.is_empty() && !is_canonical(&written.health_path) {
             let message = "expected a path that begins with a slash and needs no encoding";
             fault("health_path", message.to_owned());
+        }
+        if written.h2c_connections_max == 0 {
+            fault("h2c_connections_max", "expected at least 1".to_owned());
+        }
+        if written.h2c_streams_max == 0 {
+            fault("h2c_streams_max", "expected at least 1".to_owned());
         }
         faults.or(Some(Self {
             name: name.into(),

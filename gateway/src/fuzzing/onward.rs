@@ -35,6 +35,7 @@ pub(super) fn request(head: &Head<'_>, framing: Framing) {
         rewrite: Some("/".into()),
         response_timeout: Duration::ZERO,
         websocket: false,
+        protocol: crate::config::Protocol::Http1,
     };
     let mut out = Written::default();
     out.bytes.extend_from_slice(head.method.as_bytes());

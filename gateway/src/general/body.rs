@@ -7,11 +7,15 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use chassis::linger::{LINGER_BYTES_MAX, LINGER_WINDOW};
+use http::HeaderMap;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
+use super::again::{Again, Home};
 use super::forward::Source;
-use crate::limits::Permit;
-use crate::link::Link;
+use super::trailers::{self, From, TooMany};
+use crate::limits::{self, Permit};
+use crate::link::{Link, Span};
+use crate::pool::Carrier;
 use crate::refusal::Refusal;
 use crate::wheel::Ticks;
 
@@ -25,12 +29,14 @@ pub(crate) enum Error {
     Caller(#[source] hyper::Error),
     #[error("the answer's body broke off")]
     Upstream(#[source] hyper::Error),
+    #[error("the answer's trailers are too large")]
+    Trailers,
     #[error("the answer's body made no progress")]
     Stalled,
 }
 
 /// The body of a request. When it is dropped before its end, what still comes is read and thrown
-/// away in the background, so that the caller gets to read its answer.
+/// away in the background, so that the caller gets to read its answer; a stream needs none of that.
 #[derive(Debug)]
 pub(crate) struct Upload {
     link: Rc<Link>,
@@ -41,19 +47,25 @@ pub(crate) struct Upload {
     response_wait: Ticks,
     /// Whether the caller waits to be told to send (RFC 9110 section 10.1.1).
     is_unasked: bool,
+    again: Again,
 }
 
 impl Upload {
     pub(crate) fn new(link: Rc<Link>, body: Incoming, expects: Expects) -> Self {
         let is_unasked = matches!(expects, Expects::Continue);
-        let none = Ticks::new(0);
-        Self { link, body: Some(body), left: 0, max: 0, response_wait: none, is_unasked }
+        let mut upload = Self::empty(link);
+        (upload.body, upload.is_unasked) = (Some(body), is_unasked);
+        upload
     }
 
     /// No body.
     pub(crate) fn empty(link: Rc<Link>) -> Self {
-        let none = Ticks::new(0);
-        Self { link, body: None, left: 0, max: 0, response_wait: none, is_unasked: false }
+        let (response_wait, again) = (Ticks::new(0), Again::default());
+        Self { link, body: None, left: 0, max: 0, response_wait, is_unasked: false, again }
+    }
+
+    pub(super) const fn link(&self) -> &Rc<Link> {
+        &self.link
     }
 
     /// Sets what a route allows.
@@ -62,7 +74,19 @@ impl Upload {
         self
     }
 
-    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+    /// One that comes home when it was not acted on.
+    pub(super) fn homing(mut self, home: &Rc<Home>) -> Self {
+        self.again = std::mem::take(&mut self.again).to(home);
+        self
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if let Some(part) = self.again.next() {
+            if self.is_end_stream() {
+                self.is_complete();
+            }
+            return Poll::Ready(Some(Ok(Frame::data(part))));
+        }
         loop {
             let Some(body) = &mut self.body else { return Poll::Ready(None) };
             return match Pin::new(body).poll_frame(cx) {
@@ -73,9 +97,14 @@ impl Upload {
                     Poll::Pending
                 }
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(data) => Poll::Ready(Some(self.count(data))),
-                    // Trailers end here (RFC 9110 section 6.5.1 allows it).
-                    Err(_) => continue,
+                    // A frame of nothing is no progress.
+                    Ok(data) if data.is_empty() => continue,
+                    Ok(data) => Poll::Ready(Some(self.count(data).map(Frame::data))),
+                    Err(frame) => match self.end_in(frame) {
+                        Ok(None) => continue,
+                        Ok(Some(trailers)) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+                        Err(error) => Poll::Ready(Some(Err(error))),
+                    },
                 },
                 Poll::Ready(Some(Err(error))) => {
                     self.body = None;
@@ -91,6 +120,20 @@ impl Upload {
         }
     }
 
+    /// What goes on of the trailers in `frame`.
+    fn end_in(&mut self, frame: Frame<Bytes>) -> Result<Option<HeaderMap>, Error> {
+        let Ok(trailers) = frame.into_trailers() else { return Ok(None) };
+        let Ok(trailers) = trailers::pass_on(trailers, From::Caller) else {
+            self.link.put_fault(limits::too_large(&self.link.core.plan.limits));
+            return Err(Error::Refused);
+        };
+        if trailers.is_some() {
+            self.again.lose();
+            self.is_complete();
+        }
+        Ok(trailers)
+    }
+
     fn count(&mut self, data: Bytes) -> Result<Bytes, Error> {
         let length = data.len() as u64;
         let Some(left) = self.left.checked_sub(length) else {
@@ -98,6 +141,7 @@ impl Upload {
             return Err(Error::Refused);
         };
         self.left = left;
+        self.again.keep(&data);
         self.link.bytes_in.set(self.link.bytes_in.get() + length);
         self.link.starved.set(false);
         if self.body.as_ref().is_none_or(Body::is_end_stream) {
@@ -131,21 +175,36 @@ impl Body for Upload {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         self.is_unasked = false;
-        self.poll_data(cx).map(|data| data.map(|data| data.map(Frame::data)))
+        self.poll_next(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
+        self.again.ahead_bytes() == 0 && self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        let rest = self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint);
+        let ahead = self.again.ahead_bytes();
+        rest.exact().map_or_else(SizeHint::default, |rest| SizeHint::with_exact(rest + ahead))
     }
 }
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) else { return };
+        let (again, mut body) = (std::mem::take(&mut self.again), self.body.take());
+        let is_home = again.go_home(|again| Self {
+            link: self.link.clone(),
+            body: body.take(),
+            again,
+            left: self.left,
+            max: self.max,
+            response_wait: self.response_wait,
+            is_unasked: self.is_unasked,
+        });
+        if is_home || self.link.span() == Span::Stream {
+            return;
+        }
+        let Some(body) = body.filter(|body| !body.is_end_stream()) else { return };
         // A caller that was never asked for its body does not send it.
         if !self.is_unasked && !self.link.core.is_over() {
             self.link.core.tasks.spawn_local(linger(self.link.clone(), body));
@@ -176,7 +235,7 @@ async fn linger(link: Rc<Link>, mut body: Incoming) {
 }
 
 /// The body of an upstream's answer. Holds the request's place among those in flight, and keeps the
-/// connection when it was read to its end.
+/// connection when it was read to its end and is its own.
 #[derive(Debug)]
 pub(crate) struct Download {
     link: Rc<Link>,
@@ -197,15 +256,26 @@ impl Download {
         Self { link, source, body, is_waiting: false, is_over: false, _permit: permit }
     }
 
-    /// The next part of the body, without its trailers.
-    pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+    /// The next part of the body, or what may go on of its trailers.
+    pub(crate) fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         loop {
             return match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     self.is_waiting = false;
-                    match frame.into_data() {
-                        Ok(data) => Poll::Ready(Some(Ok(data))),
-                        Err(_) => continue,
+                    if frame.is_data() {
+                        return Poll::Ready(Some(Ok(frame)));
+                    }
+                    let Ok(trailers) = frame.into_trailers() else { continue };
+                    match trailers::pass_on(trailers, From::Upstream) {
+                        Ok(None) => continue,
+                        Ok(Some(trailers)) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+                        Err(TooMany) => {
+                            self.source = None;
+                            Poll::Ready(Some(Err(Error::Trailers)))
+                        }
                     }
                 }
                 Poll::Ready(Some(Err(error))) => {
@@ -237,7 +307,7 @@ impl Download {
 
 impl Drop for Download {
     fn drop(&mut self) {
-        if let Some((connection, place)) = self.source.take()
+        if let Some((Carrier::Connection(connection), place)) = self.source.take()
             && (self.is_over || self.body.is_end_stream())
         {
             place.general.keep(connection);

@@ -6,21 +6,25 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-use http::header::{self, HeaderMap};
+use http::header::{self, HeaderMap, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::TrySendError;
 
 use super::body::{Download, Upload};
+use super::multiplexed;
 use super::reply::{Answer, Becomes, Content};
+use super::trailers::{self, From};
 use super::upgrade::{self, Handshake};
+use crate::config::Protocol;
 use crate::corridor::Order;
-use crate::head::{Head, Seen};
+use crate::grpc::Dialect;
+use crate::head::{self, Head, Seen};
 use crate::limits::Permit;
 use crate::link::Link;
 use crate::metrics::PerUpstream;
-use crate::pool::{Connection, Place, Pool};
+use crate::pool::{self, Carrier, Connection, Place, Pool};
 use crate::refusal::Refusal;
 use crate::rewrite::{self, Audience, Maker};
 use crate::route::Forward;
@@ -32,7 +36,7 @@ use crate::wire;
 #[derive(Debug)]
 pub(super) struct Job<'p> {
     forward: &'p Forward,
-    method: crate::route::Method,
+    pub method: crate::route::Method,
     body_bytes_max: u64,
     audience: Audience,
     permit: Permit,
@@ -74,20 +78,58 @@ pub(super) fn outbound(
     head: &Head<'_>,
     order: &Order<'_, '_>,
     visit: &Visit,
-    link: &Link,
+    upload: &Upload,
 ) -> Result<Request<()>, Refusal> {
     const BAD: Refusal = Refusal::Malformed("The target cannot be forwarded.");
     let mut target = Vec::new();
     order.forward.write_target(&order.route.matcher, &order.path, &mut target);
     let target = PathAndQuery::from_maybe_shared(target).map_err(|_| BAD)?;
     let mut headers = HeaderMap::with_capacity(head.fields.len() + 12);
-    rewrite::request(head, order, visit, link, &mut headers);
+    rewrite::request(head, order, visit, upload.link(), &mut headers);
+    frame(head, order, upload, &mut headers);
     let mut request = Request::new(());
     *request.method_mut() = Method::from_bytes(head.method.as_bytes()).map_err(|_| BAD)?;
     *request.version_mut() = Version::HTTP_11;
     *request.uri_mut() = Uri::from(target);
     *request.headers_mut() = headers;
     Ok(request)
+}
+
+/// Frames the request as its upstream's protocol does, whatever the caller's is.
+fn frame(head: &Head<'_>, order: &Order<'_, '_>, upload: &Upload, headers: &mut HeaderMap) {
+    let protocol = order.forward.protocol;
+    let is_open = !upload.is_end_stream() && !head.seen.has(Seen::CONTENT_LENGTH);
+    if is_open {
+        headers.remove(header::CONTENT_LENGTH);
+        trailers::announce(head.each(Seen::TRAILER), Dialect::Http, From::Caller, headers);
+    }
+    match protocol {
+        Protocol::Http1 if is_open => {
+            headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        Protocol::Http1 => {}
+        Protocol::H2c => {
+            headers.remove(header::TRANSFER_ENCODING);
+            if trailers::asks(head) {
+                headers.insert(header::TE, HeaderValue::from_static("trailers"));
+            }
+        }
+    }
+    if head.version == head::Version::Http2 && protocol == Protocol::Http1 {
+        join_cookies(headers);
+    }
+}
+
+/// Puts the crumbs of `Cookie` together, which only HTTP/2 may send apart (RFC 9113 section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let crumbs: Vec<_> =
+        headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() < 2 {
+        return;
+    }
+    if let Ok(cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        headers.insert(header::COOKIE, cookie);
+    }
 }
 
 /// Why an exchange with an upstream ended without an answer.
@@ -121,10 +163,11 @@ pub(super) async fn send(
     };
     let request = request.map(|()| upload.bounded(job.body_bytes_max, job.wait()));
     let exchange = Exchange { link, job: &job, pool, counts, place };
-    let outcome = match job.handshake {
+    let outcome = match (&job.handshake, job.forward.protocol) {
         // Rare, and large: kept out of every other request's future.
-        Some(_) => Box::pin(upgrade::open(exchange, request)).await,
-        None => exchange.run(request).await,
+        (Some(_), _) => Box::pin(upgrade::open(exchange, request)).await,
+        (None, Protocol::H2c) => Box::pin(multiplexed::run(exchange, request)).await,
+        (None, Protocol::Http1) => exchange.run(request).await,
     };
     let (response, source, becomes) = outcome.inspect_err(|refusal| {
         if refusal.kind().status() >= 500 {
@@ -142,7 +185,7 @@ pub(super) async fn send(
 pub(super) type Found = (Response<Incoming>, Source, Becomes);
 
 /// What an answer's body comes on, and the place that its request has until then; none behind a 101.
-pub(super) type Source = Option<(Connection, Place)>;
+pub(super) type Source = Option<(Carrier, Place)>;
 
 impl Exchange<'_> {
     /// On a kept connection where there is one, else on a new one.
@@ -154,7 +197,7 @@ impl Exchange<'_> {
         self.counts.reused.add(1);
         let spare = self.spare(&request);
         let mut failure = match self.attempt(connection, request).await {
-            Ok((response, connection)) => return self.accept(response, connection),
+            Ok((response, connection)) => return self.accept_on(response, connection),
             Err(failure) => failure,
         };
         // It may have died unseen: once, a new one takes its place, if the upstream cannot have acted
@@ -176,7 +219,7 @@ impl Exchange<'_> {
         let opened = self.pool.open(&mut self.place).await;
         let connection = opened.map_err(|error| self.unreachable(&error))?;
         match self.attempt(connection, request).await {
-            Ok((response, connection)) => self.accept(response, connection),
+            Ok((response, connection)) => self.accept_on(response, connection),
             Err(failure) => Err(self.refusal(failure)),
         }
     }
@@ -193,7 +236,10 @@ impl Exchange<'_> {
         })
     }
 
-    pub(super) fn unreachable(&self, error: &crate::pool::Error) -> Refusal {
+    pub(super) fn unreachable(&self, error: &pool::Error) -> Refusal {
+        if let pool::Error::Busy = error {
+            return Refusal::Overloaded;
+        }
         let cause = chassis::refuse::chain(error).into();
         Refusal::Unreachable { endpoint: self.place.name.clone(), cause }
     }
@@ -251,28 +297,37 @@ impl Exchange<'_> {
         Refusal::Upstream { endpoint: self.place.name.clone(), cause: cause.into() }
     }
 
+    /// As [`Exchange::accept`], on a connection of its own.
+    pub(super) fn accept_on(
+        self,
+        response: Response<Incoming>,
+        mut connection: Connection,
+    ) -> Result<Found, Refusal> {
+        if response.version() != Version::HTTP_11 {
+            // hyper would speak an older version on it from now on.
+            connection.retire();
+        }
+        self.accept(response, Carrier::Connection(connection))
+    }
+
     /// Makes an ordinary answer fit for the caller.
     pub(super) fn accept(
         self,
         mut response: Response<Incoming>,
-        mut connection: Connection,
+        carrier: Carrier,
     ) -> Result<Found, Refusal> {
         self.link.deadline.clear();
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(self.broken("it switched protocols without being asked"));
         }
-        let version = u8::from(response.version() == Version::HTTP_11);
+        let version = u8::from(response.version() != Version::HTTP_10);
         let status = response.status().as_u16();
         let fields = self.link.core.scratch.fields(response.headers());
         wire::answer_framing(&fields, status, version, self.job.method)
             .map_err(|cause| self.broken(cause))?;
         drop(fields);
-        if version == 0 {
-            // hyper would speak an older version on it from now on.
-            connection.retire();
-        }
         // An intermediary speaks for itself (RFC 9112 section 2.3).
         *response.version_mut() = Version::HTTP_11;
-        Ok((response, Some((connection, self.place)), Becomes::Http))
+        Ok((response, Some((carrier, self.place)), Becomes::Http))
     }
 }

@@ -27,6 +27,8 @@ enum Pass {
     Chunked(u64, Chunks),
     /// Nothing more, ever.
     Nothing,
+    /// Nothing either: the connection speaks HTTP/2, which others read.
+    Streams,
 }
 
 /// A caller's socket as hyper sees it.
@@ -50,6 +52,11 @@ impl Gate {
     /// Whether the caller does not take what hyper still has to write.
     pub(super) fn is_stalled(&self) -> bool {
         self.link.is_stalled()
+    }
+
+    /// Whether the connection speaks HTTP/2.
+    pub(super) const fn has_streams(&self) -> bool {
+        matches!(self.pass, Pass::Streams)
     }
 
     /// The socket, and what was read from it and did not pass.
@@ -144,6 +151,10 @@ impl Gate {
                 self.link.head_begins();
                 false
             }
+            Ok(Some(Pass::Streams)) => {
+                self.pass = Pass::Streams;
+                true
+            }
             Ok(Some(pass)) => {
                 (self.pass, self.judged) = (pass, 0);
                 self.link.request_begins();
@@ -197,8 +208,12 @@ impl Gate {
 
 /// What the head at the beginning of `bytes` lets pass; `None` while it is not whole.
 fn judge(bytes: &[u8], link: &Link) -> Result<Option<Pass>, Refusal> {
-    let Some(head) = wire::request(bytes, &link.core.plan.limits, &link.core.scratch)? else {
-        return Ok(None);
+    let head = match wire::request(bytes, &link.core.plan.limits, &link.core.scratch) {
+        Ok(Some(head)) => head,
+        Ok(None) => return Ok(None),
+        Err(_) if link.is_fresh() && wire::is_preface(bytes) => return Ok(Some(Pass::Streams)),
+        Err(_) if link.is_fresh() && wire::may_be_preface(bytes) => return Ok(None),
+        Err(refusal) => return Err(refusal),
     };
     let length = head.length as u64;
     Ok(Some(match head.framing {
@@ -213,7 +228,7 @@ fn judge(bytes: &[u8], link: &Link) -> Result<Option<Pass>, Refusal> {
 fn advance(pass: &mut Pass, bytes: &[u8]) -> (usize, Result<(), Broken>) {
     let plain = |left: u64| usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
     let (passed, is_whole) = match pass {
-        Pass::Head | Pass::Nothing => return (0, Ok(())),
+        Pass::Head | Pass::Nothing | Pass::Streams => return (0, Ok(())),
         Pass::Bytes(left) => {
             let passed = plain(*left);
             *left -= passed as u64;
@@ -247,7 +262,7 @@ impl Read for Gate {
         }
         let has_passed = cursor.remaining() < room;
         match gate.pass {
-            Pass::Nothing => {}
+            Pass::Nothing | Pass::Streams => {}
             _ if has_passed => {}
             _ if gate.kept.is_empty() => return gate.poll_pass(cx, &mut cursor),
             _ => {

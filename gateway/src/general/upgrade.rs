@@ -88,7 +88,7 @@ pub(super) async fn open(
     let response = answer.map_err(|error| broken(&exchange, &error))?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let connection = Connection::drive(sender, connection, &link.core.tasks);
-        return exchange.accept(response, connection);
+        return exchange.accept_on(response, connection);
     }
     link.deadline.clear();
     check(&response, &exchange)?;

@@ -15,6 +15,8 @@ pub(super) struct Service {
     /// How the best of its endpoints is.
     pub status: Status,
     pub critical: bool,
+    /// Whether anybody asks how it is; else there is nothing to tell.
+    pub is_probed: bool,
     since: Option<Timestamp>,
     /// How long the last probe took, and when it was.
     last: Option<(Duration, Timestamp)>,
@@ -42,6 +44,7 @@ impl Service {
             name: target.name.to_string(),
             status: Status::Unknown,
             critical: target.settings.critical,
+            is_probed: target.is_probed(),
             since: None,
             last: None,
             endpoints: target.endpoints.iter().map(Endpoint::unknown).collect(),

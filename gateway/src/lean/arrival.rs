@@ -11,7 +11,8 @@ use super::caller::{Caller, poll_read};
 use super::exchange::Exchange;
 use super::job::Job;
 use super::{Own, whole_own};
-use crate::corridor::{self, Halt, Keys, Order, Passed};
+use crate::corridor::{self, Halt, Keys, Order, Passed, Wait};
+use crate::grpc::Dialect;
 use crate::head::{Head, Seen};
 use crate::link::{Link, Stage};
 use crate::refusal::Refusal;
@@ -29,21 +30,22 @@ pub(super) enum Step<'p> {
     General,
     /// What came is no request.
     Refused(Refusal),
-    /// The request waits for keys newer than those of the generation `seen`; its bytes are kept.
-    Keyless {
+    /// The request waits outside of the doors; its bytes are kept.
+    Waits {
         visit: Box<Visit>,
-        seen: u64,
+        wait: Wait,
     },
     /// The gateway answers itself.
     Own(Box<Own>),
     Exchange(Box<Exchange<'p>>),
 }
 
-/// Waits for the next request. `waiting` is the visit of one whose bytes were kept.
+/// Waits for the next request. `waiting` is the visit of one whose bytes were kept, and what came of
+/// its wait.
 pub(super) fn poll<'p>(
     link: &'p Rc<Link>,
     caller: &mut Caller,
-    waiting: &mut Option<Visit>,
+    waiting: &mut Option<(Visit, Keys)>,
     cx: &mut Context<'_>,
 ) -> Poll<Step<'p>> {
     let core = &link.core;
@@ -86,7 +88,7 @@ pub(super) fn poll<'p>(
 /// What the head at the beginning of some bytes came to.
 enum Verdict<'p> {
     General,
-    Keyless { visit: Visit, seen: u64 },
+    Waits { visit: Visit, wait: Wait },
     Own { response: Response<bytes::Bytes>, visit: Visit },
     On(Box<Exchange<'p>>),
 }
@@ -96,12 +98,18 @@ fn begin<'p>(
     link: &'p Rc<Link>,
     caller: &mut Caller,
     bytes: &mut [u8],
-    waiting: &mut Option<Visit>,
+    waiting: &mut Option<(Visit, Keys)>,
 ) -> Option<Step<'p>> {
     let core = &link.core;
     let parsed = match wire::request(bytes, &core.plan.limits, &core.scratch) {
         Ok(Some(parsed)) => parsed,
         Ok(None) => return None,
+        // Another protocol, which the general way knows of (RFC 9113 section 3.4).
+        Err(_) if link.is_fresh() && wire::is_preface(bytes) => {
+            caller.keep(bytes);
+            return Some(Step::General);
+        }
+        Err(_) if link.is_fresh() && wire::may_be_preface(bytes) => return None,
         Err(refusal) => {
             link.head_begins();
             return Some(Step::Refused(refusal));
@@ -118,9 +126,9 @@ fn begin<'p>(
             caller.keep(bytes);
             Step::General
         }
-        Verdict::Keyless { visit, seen } => {
+        Verdict::Waits { visit, wait } => {
             caller.keep(bytes);
-            Step::Keyless { visit: Box::new(visit), seen }
+            Step::Waits { visit: Box::new(visit), wait }
         }
         Verdict::Own { response, visit } => own(link, caller, (response, visit), after, body, rest),
         Verdict::On(exchange) => on(link, caller, exchange, body, rest),
@@ -138,20 +146,28 @@ fn judge<'p>(
     link: &'p Rc<Link>,
     head: &Head<'_>,
     after: After,
-    waiting: &mut Option<Visit>,
+    waiting: &mut Option<(Visit, Keys)>,
 ) -> Verdict<'p> {
     if Way::of(head) == Way::General {
         return Verdict::General;
     }
     link.request_begins();
-    let keys = if waiting.is_some() { Keys::AreThere } else { Keys::MayCome };
-    let mut visit = waiting.take().unwrap_or_else(|| {
+    let (mut visit, keys) =
+        waiting.take().unwrap_or_else(|| (Visit::begin(link, head), Keys::MayCome));
+    let passed = corridor::pass(link, &mut visit, head, &keys, Way::Lean);
+    if matches!(keys, Keys::MayCome) && !matches!(passed, Err(Halt::General)) {
         link.core.counters.lean_requests.add(1);
-        Visit::begin(link, head)
-    });
-    match corridor::pass(link, &mut visit, head, keys) {
-        Err(Halt::Keyless { seen }) => Verdict::Keyless { visit, seen },
-        Err(Halt::Refused(refusal)) => Verdict::Own { response: visit.refuse(&refusal), visit },
+    }
+    match passed {
+        Err(Halt::Waits(wait)) => Verdict::Waits { visit, wait },
+        Err(Halt::General) => {
+            visit.begins_anew();
+            Verdict::General
+        }
+        Err(Halt::Refused(refusal)) => {
+            visit.dialect = Dialect::of(head);
+            Verdict::Own { response: visit.refuse(&refusal), visit }
+        }
         Ok(Passed::Here(response)) => Verdict::Own { response, visit },
         Ok(Passed::On(order)) => {
             let bytes = outbound(link, head, &order, &visit);

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::connection::Connection;
 use super::kept::Kept;
+use super::shared::Shared;
 use super::turns::{Standing, Stands};
 use crate::config::{Address, Target};
 use crate::metrics::PerEndpoint;
@@ -35,6 +36,9 @@ pub(crate) enum Error {
     Timeout(Duration),
     #[error("cannot begin to speak HTTP: {0}")]
     Handshake(#[from] hyper::Error),
+    /// As many connections and streams as there may be are there.
+    #[error("all of its connections are busy")]
+    Busy,
 }
 
 /// One endpoint of an upstream.
@@ -53,6 +57,8 @@ pub(crate) struct Endpoint {
     pub lean: Kept<TcpStream>,
     /// Kept connections of the general way.
     pub general: Kept<Connection>,
+    /// Connections of HTTP/2.
+    pub(super) shared: Shared,
     standing: Standing,
     /// The last address that was connected to, and when it was looked up.
     known: Cell<Option<(SocketAddr, Ticks)>>,
@@ -75,6 +81,7 @@ impl Endpoint {
             counts,
             lean: Kept::new(target, wheel),
             general: Kept::new(target, wheel),
+            shared: Shared::new(target, wheel),
             standing: Standing::default(),
             known: Cell::new(None),
             wheel: wheel.clone(),
@@ -96,6 +103,7 @@ impl Endpoint {
     pub(super) fn tick(&self) {
         self.lean.sweep();
         self.general.sweep();
+        self.shared.sweep();
         self.counts.in_flight.put(self.standing.in_flight());
     }
 
@@ -103,6 +111,7 @@ impl Endpoint {
     pub(super) fn close(&self) {
         self.lean.close();
         self.general.close();
+        self.shared.close();
     }
 
     /// Connects to the address that worked a moment ago, else to the first of the name's that does:

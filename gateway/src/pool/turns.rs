@@ -69,7 +69,7 @@ impl Standing {
         self.in_flight.get()
     }
 
-    /// It was connected to.
+    /// It was connected to, or a trial found a living connection of HTTP/2 with room.
     pub(super) fn serves(&self) -> News {
         self.rests_until.take().map_or(News::Same, |_| News::Changed)
     }

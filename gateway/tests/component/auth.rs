@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use chassis::secret::Secret;
+use chassis::tokens::{TokenKey, TokenSecret};
 use contract::caller::Role;
 
 use crate::issuer::Issuer;
@@ -136,6 +138,19 @@ async fn an_issuer_that_breaks_down_takes_no_good_keys_away() {
     let before = place.keys.saw().len();
     crate::support::until("it is asked in vain", || place.keys.saw().len() > before + 1).await;
     assert_eq!(place.gateway.get_as(path, &issuer.token(61, &[])).await.status, 200);
+}
+
+#[tokio::test]
+async fn with_a_shared_secret_nothing_else_is_believed_and_nobody_is_asked() {
+    const SECRET: &str = "9f8c2d7be1a04c5f93d6e7b8a1c2f405";
+    let issuer = Issuer::new("one");
+    let place = place(&[&issuer], &[&format!("identity.jwt_secret={SECRET}")]).await;
+    let path = "/api/chat/rooms";
+    let shared = TokenKey::shared(&TokenSecret::new(Secret::new(SECRET.to_owned())));
+    let token = shared.sign(&Issuer::claims(60, &[])).unwrap();
+    assert_eq!(place.gateway.get_as(path, &token).await.status, 200);
+    place.gateway.get_as(path, &issuer.token(60, &[])).await.is_problem("bad-token", 401);
+    assert!(place.keys.saw().is_empty());
 }
 
 #[tokio::test]

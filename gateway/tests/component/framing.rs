@@ -70,7 +70,7 @@ fn broken_in_form() -> Broken {
         ("GET /open/a HTTP/1.1\r\nHost: a\r\n: b\r\n\r\n".to_owned(), "bad-request", 400),
         ("GET /open/a HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n".to_owned(), "bad-request", 400),
         ("GET /open/a HTTP/2.0\r\nHost: a\r\n\r\n".to_owned(), "bad-request", 400),
-        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), "bad-request", 400),
+        ("PRI * HTTP/2.0\r\n\r\nMS\r\n\r\n".to_owned(), "bad-request", 400),
         ("\x16\x03\x01\x02\0\x01\0\x01\r\n\r\n".to_owned(), "bad-request", 400),
         (
             "GET /open/a HTTP/1.1\r\nHost: a\r\nExpect: magic\r\n\r\n".to_owned(),

@@ -22,8 +22,22 @@ impl Issuer {
 
     /// A token that is good for `seconds` from now.
     pub(crate) fn token(&self, seconds: i64, roles: &[Role]) -> String {
+        self.sign(&Self::claims(seconds, roles))
+    }
+
+    /// The token that says `claims`.
+    pub(crate) fn sign(&self, claims: &UserClaims) -> String {
+        let mut header = Header::new(Algorithm::EdDSA);
+        header.kid = Some(self.kid.into());
+        let der: Pkcs8V1Der<'_> = self.pair.as_der().unwrap();
+        let key = EncodingKey::from_ed_der(der.as_ref());
+        encode(&header, claims, &key).unwrap()
+    }
+
+    /// What such a token says.
+    pub(crate) fn claims(seconds: i64, roles: &[Role]) -> UserClaims {
         let now = Clock::System.now().seconds();
-        let claims = UserClaims {
+        UserClaims {
             iss: "hubbub".into(),
             sub: UserId(Uuid::from_u128(7)),
             aud: "hubbub".into(),
@@ -35,11 +49,8 @@ impl Issuer {
             name: "ada".into(),
             roles: roles.to_vec(),
             email_verified: false,
-        };
-        let mut header = Header::new(Algorithm::EdDSA);
-        header.kid = Some(self.kid.into());
-        let der: Pkcs8V1Der<'_> = self.pair.as_der().unwrap();
-        encode(&header, &claims, &EncodingKey::from_ed_der(der.as_ref())).unwrap()
+            scope: None,
+        }
     }
 
     /// An answer with the keys of `issuers`.

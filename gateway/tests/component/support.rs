@@ -59,6 +59,8 @@ pub(crate) async fn gateway(upstream: SocketAddr, settings: &[&str]) -> Gateway 
         &format!("gateway.upstreams.chat.endpoints={endpoint}"),
         &format!("gateway.upstreams.message.endpoints={endpoint}"),
         "gateway.auth.jwks_url=http://127.0.0.1:1/",
+        "gateway.auth.revocations_url=",
+        "gateway.auth.exchange_url=",
     ]
     .iter()
     .chain(settings)

@@ -165,6 +165,15 @@ fn large() -> Vec<Case> {
                 "5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n",
             ),
         )
-        .forwards(want("POST /a").body("hello").lacks(&["trailer", "x-sum"])),
+        .forwards(want("POST /a").body("hello").is("trailer", "x-sum").lacks(&["x-sum"])),
+        case(
+            "trailer-announced-that-is-none",
+            &[5],
+            post(
+                "Trailer: X-User-Id, Content-Length, Host\r\nTransfer-Encoding: chunked\r\n",
+                "5\r\nhello\r\n0\r\nX-User-Id: 1\r\nContent-Length: 9\r\nHost: a\r\n\r\n",
+            ),
+        )
+        .forwards(want("POST /a").body("hello").lacks(&["trailer", "x-user-id"])),
     ]
 }

@@ -112,7 +112,7 @@ const HEADS: &[(&str, &str)] = &[
     ("head-behind-a-nul", "\0GET /open/a HTTP/1.1\r\nHost: hub\r\n\r\n"),
     ("head-behind-a-byte-order-mark", "\u{feff}GET /open/a HTTP/1.1\r\nHost: hub\r\n\r\n"),
     ("head-of-tls", "\x16\x03\x01\x02\0\x01\0\x01\r\n\r\n"),
-    ("head-of-http-2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+    ("head-almost-of-http-2", "PRI * HTTP/2.0\r\n\r\nMS\r\n\r\n"),
     ("head-of-ssh", "SSH-2.0-OpenSSH_9.2\r\n\r\n"),
     ("head-of-smtp", "EHLO hub\r\n\r\n"),
     ("head-of-an-answer", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),

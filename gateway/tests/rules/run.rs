@@ -21,7 +21,7 @@ const BYTEWISE_MAX: usize = 1500;
 /// Words of what must never come out on the other side, in lower case.
 const SMUGGLED: [&str; 2] = ["smuggled", "poison"];
 /// What no request to an upstream may have.
-const NEVER: [&str; 10] = [
+const NEVER: [&str; 9] = [
     "expect",
     "forwarded",
     "http2-settings",
@@ -29,7 +29,6 @@ const NEVER: [&str; 10] = [
     "proxy-authorization",
     "proxy-connection",
     "te",
-    "trailer",
     "x-forwarded-port",
     "x-real-ip",
 ];

@@ -129,7 +129,7 @@ fn framed(head: Head, bytes: &[u8], without: Without) -> Result<Progress, String
         (None, None) => (Vec::new(), 0),
         (Some(size), None) if rest.len() >= size => (rest[..size].to_vec(), size),
         (Some(_), None) => return Ok(Progress::Body(head)),
-        (None, Some("chunked")) => match chunked(rest)? {
+        (None, Some("chunked")) => match chunked(rest, head.fields.one("trailer"))? {
             Some(found) => found,
             None => return Ok(Progress::Body(head)),
         },
@@ -182,8 +182,9 @@ fn head(bytes: &[u8]) -> Result<Option<Head>, String> {
 }
 
 /// The chunked body at the beginning of `bytes` and its length; `None` while it is not whole. There
-/// may be no extensions and no trailers: none of them has any business behind the gateway.
-fn chunked(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, String> {
+/// may be no extensions, and no trailers but those that were `announced`: none of them has any business
+/// behind the gateway.
+fn chunked(bytes: &[u8], announced: Option<&str>) -> Result<Option<(Vec<u8>, usize)>, String> {
     let (mut body, mut at) = (Vec::new(), 0);
     loop {
         let rest = &bytes[at..];
@@ -198,6 +199,10 @@ fn chunked(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, String> {
         let size = usize::from_str_radix(&String::from_utf8_lossy(digits), 16)
             .map_err(|error| format!("no chunk size: {error}"))?;
         let (start, end) = (at + line + 2, at + line + 2 + size);
+        if let (0, Some(names)) = (size, announced) {
+            let found = trailers(&bytes[start..], names)?;
+            return Ok(found.map(|length| (body, start + length)));
+        }
         let Some(after) = bytes.get(end..end + 2) else { return Ok(None) };
         if after != b"\r\n" {
             return Err(format!("{after:?} behind a chunk of {size}"));
@@ -206,6 +211,24 @@ fn chunked(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, String> {
         at = end + 2;
         if size == 0 {
             return Ok(Some((body, at)));
+        }
+    }
+}
+
+/// How long the trailers at the beginning of `bytes` are, with the empty line, if they were announced.
+fn trailers(bytes: &[u8], announced: &str) -> Result<Option<usize>, String> {
+    let mut at = 0;
+    loop {
+        let rest = &bytes[at..];
+        let Some(end) = rest.windows(2).position(|two| two == b"\r\n") else { return Ok(None) };
+        let line = String::from_utf8_lossy(&rest[..end]);
+        at += end + 2;
+        if line.is_empty() {
+            return Ok(Some(at));
+        }
+        let name = line.split(':').next().unwrap_or_default().to_ascii_lowercase();
+        if !announced.split(", ").any(|known| known == name) {
+            return Err(format!("a trailer that nobody announced: {line:?}"));
         }
     }
 }
