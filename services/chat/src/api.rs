@@ -12,7 +12,9 @@ use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::{get, post};
 use chassis::Bus;
+use chassis::caller::Needs;
 use chassis::identity::Identity;
+use contract::scope::Scope;
 use http::header::{CACHE_CONTROL, HeaderValue};
 
 use crate::socket::Node;
@@ -31,19 +33,28 @@ impl FromRef<Api> for Identity {
     }
 }
 
+/// What machine keys need for messages, and for rooms.
+const MESSAGES: Needs = Needs::read(Scope::MessagesRead).write(Scope::MessagesWrite);
+const ROOMS: Needs = Needs::read(Scope::RoomsRead).write(Scope::RoomsWrite);
+
 /// The route table.
 pub(crate) fn routes(api: Api) -> Router {
     Router::new()
         .route("/ws", get(upgrade::open_socket))
         .route("/ws/{room_id}", get(upgrade::open_room_socket))
+        .route("/api/rooms/{id}/messages", post(rooms::send_message).layer(MESSAGES.layer()))
+        .merge(rooms().route_layer(ROOMS.layer()))
+        .route("/internal/rings", post(rings::ring))
+        .layer(map_response(keep_private))
+        .with_state(api)
+}
+
+fn rooms() -> Router<Api> {
+    Router::new()
         .route("/api/rooms", get(rooms::list_rooms).post(rooms::create_room))
         .route("/api/rooms/{id}", get(rooms::get_room))
         .route("/api/rooms/{id}/join", post(rooms::join_room))
         .route("/api/rooms/{id}/leave", post(rooms::leave_room))
-        .route("/api/rooms/{id}/messages", post(rooms::send_message))
-        .route("/internal/rings", post(rings::ring))
-        .layer(map_response(keep_private))
-        .with_state(api)
 }
 
 /// Every answer is for its caller alone (RFC 9111 section 5.2.2.5).

@@ -40,6 +40,13 @@ pub struct Chat {
     /// The longest that one call there may take.
     #[serde(with = "span")]
     pub message_timeout: Duration,
+    /// The base URL of the service that keeps accounts.
+    pub user_url: String,
+    /// The longest that one call there may take, its turn included.
+    #[serde(with = "span")]
+    pub user_timeout: Duration,
+    /// Most calls there at a time.
+    pub user_calls_max: usize,
     /// Before the paths of this service as the public sees them.
     pub public_prefix: String,
     /// This node's name in `hello`; empty: one is made.

@@ -9,6 +9,7 @@
 //! service; the hub here knows how far each open room was heard and reads the log where it was not.
 //! Nothing in the hub waits for a socket, and nobody is acknowledged before the commit.
 
+mod accounts;
 mod api;
 mod codec;
 mod config;
@@ -30,6 +31,7 @@ use chassis::peer::Peer;
 use chassis::process::Program;
 use chassis::{Deps, Running, StartError, Stop};
 
+use accounts::Accounts;
 use api::Api;
 pub use config::{Chat, Config, Ws};
 use conversations::Conversations;
@@ -47,6 +49,7 @@ pub const PROGRAM: Program = Program {
     profile: None,
     listen_key: "chat.listen",
     keys: &[make_keys],
+    token_keys: None,
 };
 
 /// Makes the key that this service signs with, where it is not there yet.
@@ -57,30 +60,42 @@ pub fn make_keys(folder: &Path) -> Result<(), StartError> {
 /// Starts the service: opens its keys, binds its address, listens to the bus.
 pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
     let stop = Stop::new();
-    let conversations = conversations(&config, &deps)?;
-    let identity = Identity::open(&config.identity, NAME, &deps)?;
-    let node = Arc::new(node(&config.chat, &deps, conversations, identity, &stop));
+    let tokens = ServiceTokens::open(NAME, &config.identity.keys_folder(&deps.data), &deps)?;
+    let conversations = conversations(&config.chat, &tokens)?;
+    let accounts = accounts(&config, tokens)?;
+    let revocations = config.identity.follow(NAME, config.chat.server.drain_delay, &deps, &stop)?;
+    let identity = Identity::open(&config.identity, NAME, &deps, revocations.clone())?;
+    let node = Arc::new(node(&config.chat, &deps, (conversations, accounts), identity, &stop));
     listen(&node, &deps, &stop);
     // Whoever comes first is to miss nothing.
     deps.bus.settled().await;
     let api = Api { node, bus: deps.bus };
-    let health = Health::new("Chat Service", PROGRAM.version, deps.clock, stop.clone());
+    let health = Health::new("Chat Service", PROGRAM.version, deps.clock, stop.clone())
+        .with_revocations(revocations.clone());
     let Chat { listen, server, .. } = &config.chat;
     let address = chassis::serve::serve(*listen, server, api::routes(api), health, &stop)?;
+    revocations.settled().await;
     Ok(Running::new(NAME, address, stop))
 }
 
-fn conversations(config: &Config, deps: &Deps) -> Result<Conversations, StartError> {
-    let tokens = ServiceTokens::open(NAME, &config.identity.keys_folder(&deps.data), deps)?;
-    let Chat { message_url, message_timeout, catch_up_reads_max, .. } = &config.chat;
+fn conversations(config: &Chat, tokens: &ServiceTokens) -> Result<Conversations, StartError> {
+    let Chat { message_url, message_timeout, catch_up_reads_max, .. } = config;
+    let tokens = tokens.clone();
     let peer = Peer::new(http_client::open()?, message_url, "message", tokens, *message_timeout);
     Ok(Conversations::new(peer, *catch_up_reads_max))
+}
+
+fn accounts(config: &Config, tokens: ServiceTokens) -> Result<Accounts, StartError> {
+    let Chat { user_url, user_timeout, user_calls_max, .. } = &config.chat;
+    let authority = config.identity.authority.clone();
+    let peer = Peer::new(http_client::open()?, user_url, authority, tokens, *user_timeout);
+    Ok(Accounts::new(peer, *user_calls_max, *user_timeout))
 }
 
 fn node(
     config: &Chat,
     deps: &Deps,
-    conversations: Conversations,
+    (conversations, accounts): (Conversations, Accounts),
     identity: Identity,
     stop: &Stop,
 ) -> Node {
@@ -98,6 +113,8 @@ fn node(
         lane: Lane::open(conversations.clone(), config.lane_queue_max, chance, stop),
         flushers: Flushers::start(cores, &admission, stop),
         admission,
+        roll: Arc::default(),
+        accounts,
         conversations,
         identity,
         clock,
@@ -108,7 +125,7 @@ fn node(
     }
 }
 
-/// Listens to the bus as long as there are sockets to tell.
+/// Listens to the bus, and to what is revoked, as long as there are sockets to tell.
 fn listen(node: &Node, deps: &Deps, stop: &Stop) {
     let ear = Ear {
         hub: node.hub.clone(),
@@ -118,13 +135,16 @@ fn listen(node: &Node, deps: &Deps, stop: &Stop) {
         check_interval: node.config.head_check_interval,
     };
     let (subscription, admission) = (deps.bus.subscribe(), node.admission.clone());
+    let (roll, revocations) = (node.roll.clone(), node.identity.revocations().clone());
+    let news = revocations.subscribe();
     let stop_seen = stop.clone();
     stop.spawn(async move {
         tokio::select! {
             () = admission.ended(&stop_seen) => {}
             () = ear.check() => {}
-            // A bus that is gone rings no more; the checks go on.
+            // A bus that is gone rings no more; the rest goes on.
             () = async { ear.listen(subscription).await; std::future::pending().await } => {}
+            () = async { roll.watch(news, &revocations).await; std::future::pending().await } => {}
         }
     });
 }

@@ -7,12 +7,15 @@ mod admission;
 mod entry;
 mod flush;
 mod history;
+mod holder;
 mod inbox;
 mod keeper;
 mod line;
 mod ops;
 mod outbox;
 mod rate;
+mod renewal;
+mod roll;
 mod session;
 mod subscribe;
 
@@ -27,6 +30,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::debug;
 
+use crate::accounts::Accounts;
 use crate::codec;
 use crate::config::Chat;
 use crate::conversations::Conversations;
@@ -35,10 +39,12 @@ use crate::lane::Lane;
 pub(crate) use admission::{Admission, Place};
 pub(crate) use entry::{Credentials, Entry, Protocol, RoomUrl};
 pub(crate) use flush::Flushers;
+pub(crate) use holder::Presented;
 use inbox::Inbox;
 use line::{Ending, Flushed};
 pub(crate) use line::{Lag, Line};
 use outbox::Bounds;
+pub(crate) use roll::Roll;
 
 /// What all sockets of a node share.
 #[derive(Debug)]
@@ -48,8 +54,10 @@ pub(crate) struct Node {
     pub(crate) hub: Arc<Hub>,
     pub(crate) lane: Lane,
     pub(crate) conversations: Conversations,
+    pub(crate) accounts: Accounts,
     pub(crate) identity: Identity,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) roll: Arc<Roll>,
     pub(crate) flushers: Flushers,
     pub(crate) clock: Clock,
     pub(crate) random: Random,
@@ -65,7 +73,7 @@ pub(crate) async fn serve(node: Arc<Node>, stream: TcpStream, early: Bytes, entr
     let line = Line::new(stream, bounds, node.flushers.pick(number));
     let mut inbox = Inbox::new(line.clone(), &early);
     let ending = tokio::select! {
-        ending = entry::talk(&node, &line, &mut inbox, entry) => ending,
+        ending = entry::talk(&node, number, &line, &mut inbox, entry) => ending,
         ending = line.ended() => ending,
         () = node.stop.cancelled() => Ending::Gone,
     };

@@ -11,7 +11,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use chassis::caller::bearer;
 use chassis::refuse::Refusal;
+use chassis::secret::Secret;
 use contract::Kind;
+use contract::caller::API_KEY;
 use contract::live::{BEARER_PREFIX, Position, SUBPROTOCOL};
 use http::header::{
     AUTHORIZATION, CONNECTION, HeaderName, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
@@ -25,7 +27,7 @@ use tracing::warn;
 
 use super::Api;
 use crate::config::Ws;
-use crate::socket::{self, Credentials, Entry, Node, Place, Protocol, RoomUrl};
+use crate::socket::{self, Credentials, Entry, Node, Place, Presented, Protocol, RoomUrl};
 
 /// What every server appends to a client's key (RFC 6455 section 1.3).
 const KEY_SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -61,14 +63,18 @@ async fn upgrade(
     check_origin(request.headers(), &node.config.ws)?;
     let place = place(node)?;
     let protocols = Protocols::of(request.headers());
-    let token = token(&request, &protocols, &node.config.ws);
-    let credentials = match token {
-        None => Credentials::Awaited,
-        Some(token) => match node.identity.verify(&token).await {
-            // It is not known whether the credentials are good.
-            Err(refusal) if refusal.kind().status() >= 500 => return Err(refusal),
-            checked => Credentials::Checked(checked),
-        },
+    let credentials = match presented(&request, &protocols, &node.config.ws) {
+        // Nobody is spoken to whose language is not spoken.
+        Some(presented) if protocols.verdict == Protocol::Spoken => {
+            match Box::pin(node.identify(presented)).await {
+                // It is not known whether the credentials are good.
+                Err(refusal) if refusal.kind().status() >= 500 => {
+                    return Err(refusal);
+                }
+                checked => Credentials::Checked(checked.map(Box::new)),
+            }
+        }
+        Some(_) | None => Credentials::Awaited,
     };
     let entry = Entry { protocol: protocols.verdict, credentials, room };
     let upgrading = hyper::upgrade::on(&mut request);
@@ -180,19 +186,32 @@ fn decode_bearer(text: &str) -> String {
     String::from_utf8(bytes).unwrap_or_default()
 }
 
-fn token(request: &Request, protocols: &Protocols, ws: &Ws) -> Option<String> {
+/// What the client shows, the safest first.
+fn presented(request: &Request, protocols: &Protocols, ws: &Ws) -> Option<Presented> {
+    let query = Query::of(request);
+    let field = |name: HeaderName| Some(request.headers().get(name)?.as_bytes());
     let header = || {
-        let value = request.headers().get(AUTHORIZATION)?;
-        Some(bearer(value.as_bytes()).unwrap_or_default().to_owned())
+        let value = field(AUTHORIZATION)?;
+        Some(bearer(value).unwrap_or_default().to_owned())
     };
-    let query = || Query::of(request).token.filter(|_| ws.allow_query_token);
-    protocols.token.clone().or_else(header).or_else(query)
+    let key = || {
+        let value = field(HeaderName::from_static(API_KEY))?;
+        Some(std::str::from_utf8(value).unwrap_or_default().to_owned())
+    };
+    let protocol = protocols.token.clone().map(Presented::token);
+    let ticket = || query.ticket.map(|ticket| Presented::Ticket(Secret::new(ticket)));
+    protocol
+        .or_else(ticket)
+        .or_else(|| header().map(Presented::token))
+        .or_else(|| key().map(|key| Presented::Key(Secret::new(key))))
+        .or_else(|| query.token.filter(|_| ws.allow_query_token).map(Presented::token))
 }
 
 /// The parameters that sockets know. Others, and those that cannot be read, are not there.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Query {
     token: Option<String>,
+    ticket: Option<String>,
     since: Option<u64>,
     epoch: Option<String>,
 }
@@ -202,13 +221,15 @@ impl Query {
         #[derive(Default, serde::Deserialize)]
         struct Written {
             token: Option<String>,
+            ticket: Option<String>,
             since: Option<String>,
             epoch: Option<String>,
         }
         let written = axum::extract::Query::<Written>::try_from_uri(request.uri());
         let written = written.map(|query| query.0).unwrap_or_default();
         let since = written.since.and_then(|since| since.parse().ok());
-        Self { token: written.token, since, epoch: written.epoch }
+        let Written { token, ticket, epoch, .. } = written;
+        Self { token, ticket, since, epoch }
     }
 }
 

@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use chassis::identity::{Caller, Person};
 use chassis::refuse::Refusal;
 use contract::live::{self, CloseCode, Envelope, Op, Position};
-use contract::{Kind, RoomId, Timestamp};
+use contract::{Kind, RoomId};
 use tokio::time::timeout;
 
+use super::holder::{Holder, Presented, revoked};
 use super::inbox::Inbox;
 use super::line::{Ending, Line};
 use super::ops::RequestId;
@@ -36,7 +36,7 @@ pub(crate) enum Protocol {
 pub(crate) enum Credentials {
     /// None: the first frame has to bring them.
     Awaited,
-    Checked(Result<Caller, Refusal>),
+    Checked(Result<Box<Holder>, Refusal>),
 }
 
 /// A room's own URL.
@@ -47,24 +47,11 @@ pub(crate) struct RoomUrl {
     pub(crate) since: Option<Position>,
 }
 
-/// Somebody who may use a socket.
-#[derive(Debug)]
-pub(super) struct Holder {
-    pub(super) person: Person,
-    pub(super) expires_at: Timestamp,
-}
-
-impl Holder {
-    pub(super) fn of(caller: Caller) -> Result<Self, Refusal> {
-        let expires_at = caller.expires_at();
-        caller.acting().map(|person| Self { person, expires_at })
-    }
-}
-
 /// Talks with a client from the first frame to the reason for the last. Safe to drop: the places
 /// that were taken are given back.
 pub(super) async fn talk(
     node: &Arc<Node>,
+    number: u64,
     line: &Arc<Line>,
     inbox: &mut Inbox,
     entry: Entry,
@@ -86,8 +73,13 @@ pub(super) async fn talk(
         return Ending::Close(CloseCode::TooManySockets);
     };
     let room = entry.room.as_ref().and_then(|url| url.room.clone());
-    let exp = holder.expires_at;
-    let session = Session::new(node.clone(), line.clone(), holder, room);
+    let exp = holder.warrant.expires_at;
+    let session = Session::new(node.clone(), number, line.clone(), *holder, room);
+    // Between the look at the token and here it may have been revoked, and nobody knew of this socket.
+    if session.is_revoked() {
+        line.say(&fault(request, &revoked()));
+        return Ending::Close(CloseCode::Revoked);
+    }
     session.hello();
     session.acknowledge(request, live::Done::Auth { exp });
     let ending = match &entry.room {
@@ -110,12 +102,11 @@ async fn authenticate(
     node: &Node,
     inbox: &mut Inbox,
     credentials: Credentials,
-) -> Result<(RequestId, Holder), Entrance> {
+) -> Result<(RequestId, Box<Holder>), Entrance> {
     match credentials {
-        Credentials::Checked(checked) => checked
-            .and_then(Holder::of)
-            .map(|holder| (None, holder))
-            .map_err(|refusal| Entrance::Refused(None, refusal)),
+        Credentials::Checked(checked) => {
+            checked.map(|holder| (None, holder)).map_err(|refusal| Entrance::Refused(None, refusal))
+        }
         Credentials::Awaited => {
             let text = match timeout(node.config.ws.auth_timeout, inbox.next()).await {
                 Ok(Ok(text)) => text,
@@ -128,15 +119,15 @@ async fn authenticate(
 }
 
 /// The first frame of a client without other credentials has to be `auth`.
-async fn check_first(node: &Node, text: &str) -> Result<(RequestId, Holder), Entrance> {
+async fn check_first(node: &Node, text: &str) -> Result<(RequestId, Box<Holder>), Entrance> {
     let envelope = serde_json::from_str::<Envelope<'_>>(text);
     let envelope = envelope.map_err(|_| Entrance::Refused(None, unauthenticated()))?;
     let id = envelope.id.filter(|id| *id > 0);
     let is_auth = envelope.op.as_deref().and_then(Op::find) == Some(Op::Auth);
     let auth = if is_auth { serde_json::from_str::<live::Auth>(text).ok() } else { None };
     let Some(auth) = auth else { return Err(Entrance::Refused(id, unauthenticated())) };
-    let holder = node.identity.verify(&auth.token).await.and_then(Holder::of);
-    holder.map(|holder| (id, holder)).map_err(|refusal| Entrance::Refused(id, refusal))
+    let holder = node.identify(Presented::token(auth.token)).await;
+    holder.map(|holder| (id, Box::new(holder))).map_err(|refusal| Entrance::Refused(id, refusal))
 }
 
 fn unauthenticated() -> Refusal {
@@ -147,6 +138,7 @@ fn unauthenticated() -> Refusal {
 /// The close code that says the same as a refusal.
 pub(super) fn close_code(kind: Kind) -> CloseCode {
     match kind.status() {
+        401 if kind == Kind::RevokedToken => CloseCode::Revoked,
         401 => CloseCode::Unauthenticated,
         403 => CloseCode::Forbidden,
         404 => CloseCode::NotFound,

@@ -25,10 +25,10 @@ enum Due {
 }
 
 /// What to do about a token at `now`.
-fn due(token: Token, ws: &Ws, now: Timestamp) -> Due {
+fn due(token: &Token, ws: &Ws, now: Timestamp) -> Due {
     let warning = i64::try_from(ws.token_warning.as_millis()).unwrap_or(i64::MAX);
-    let warn_at = Timestamp(token.expires_at.0.saturating_sub(warning));
-    let end_at = token.expires_at.plus(ws.token_grace);
+    let warn_at = Timestamp(token.warrant.expires_at.0.saturating_sub(warning));
+    let end_at = token.warrant.expires_at.plus(ws.token_grace);
     if now >= end_at {
         Due::End
     } else if token.is_warned {
@@ -73,14 +73,19 @@ impl Session {
         let ws = &self.node.config.ws;
         let now = self.node.clock.now();
         let mut token = self.token();
-        if due(*token, ws, now) == Due::Warning {
+        if due(&token, ws, now) == Due::Warning {
             token.is_warned = true;
-            let in_ms = millis(token.expires_at.since(now));
+            let in_ms = millis(token.warrant.expires_at.since(now));
             self.line.say(&ServerFrame::TokenExpiring { in_ms });
         }
-        match due(*token, ws, now) {
+        match due(&token, ws, now) {
             Due::Nothing { until } => Ok(Instant::now() + until.since(now)),
             Due::Warning => Ok(Instant::now()),
+            Due::End if token.key.is_some() => {
+                let detail = "The machine key could not be exchanged for a fresh token.";
+                self.line.say(&fault(None, &Refusal::new(Kind::Unavailable).detail(detail)));
+                Err(Ending::Close(CloseCode::Internal))
+            }
             Due::End => {
                 let detail = "The token has expired, and no fresh one came.";
                 self.line.say(&fault(None, &Refusal::new(Kind::ExpiredToken).detail(detail)));
@@ -103,16 +108,17 @@ mod tests {
     use chassis::config::Layers;
 
     use super::*;
+    use crate::socket::holder::Warrant;
 
     #[test]
     fn a_token_is_warned_about_once_and_has_grace_after_its_end() {
         let ws: Ws = Layers::defaults().section("chat.ws").unwrap();
-        let mut token = Token { expires_at: Timestamp(900_000), is_warned: false };
-        assert_eq!(due(token, &ws, Timestamp(0)), Due::Nothing { until: Timestamp(840_000) });
-        assert_eq!(due(token, &ws, Timestamp(840_000)), Due::Warning);
+        let mut token = Token::new(Warrant::until(Timestamp(900_000)), None);
+        assert_eq!(due(&token, &ws, Timestamp(0)), Due::Nothing { until: Timestamp(840_000) });
+        assert_eq!(due(&token, &ws, Timestamp(840_000)), Due::Warning);
         token.is_warned = true;
         let end = Timestamp(925_000);
-        assert_eq!(due(token, &ws, Timestamp(900_000)), Due::Nothing { until: end });
-        assert_eq!(due(token, &ws, end), Due::End);
+        assert_eq!(due(&token, &ws, Timestamp(900_000)), Due::Nothing { until: end });
+        assert_eq!(due(&token, &ws, end), Due::End);
     }
 }

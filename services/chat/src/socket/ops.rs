@@ -5,11 +5,11 @@ use std::time::Duration;
 use chassis::refuse::Refusal;
 use contract::live::{self, Done, Envelope, Op, ServerFrame};
 use contract::message::SendMessage;
+use contract::scope::Scope;
 use contract::{Channel, Kind};
 use serde::de::DeserializeOwned;
 
-use super::entry::Holder;
-use super::session::{Session, Token};
+use super::session::Session;
 use crate::error::fault;
 use crate::lane::{Draft, Reply};
 
@@ -22,6 +22,17 @@ enum Request {
     Op(Op),
     /// A message without an `op`, on a room's own URL.
     ShortSend,
+}
+
+impl Request {
+    /// What the token of whoever asks has to be for.
+    const fn scope(self) -> Option<Scope> {
+        match self {
+            Self::ShortSend | Self::Op(Op::Send) => Some(Scope::MessagesWrite),
+            Self::Op(Op::Sub | Op::History) => Some(Scope::MessagesRead),
+            Self::Op(Op::Auth | Op::Unsub | Op::Ping | Op::Pong) => None,
+        }
+    }
 }
 
 /// Why a frame cannot be served.
@@ -67,7 +78,9 @@ impl Session {
             Ok(read) => read,
             Err(unread) => return self.refuse_unread(unread),
         };
+        let allowed = request.scope().map_or(Ok(()), |scope| self.require(scope));
         let served = match request {
+            _ if allowed.is_err() => allowed,
             Request::Op(Op::Pong) => Ok(()),
             Request::Op(Op::Ping) => {
                 self.line.say(&ServerFrame::Pong { id });
@@ -138,20 +151,6 @@ impl Session {
         let unsub: live::Unsub = fields(text)?;
         self.leave(&self.channel(unsub.ch)?);
         self.acknowledge(id, Done::Plain {});
-        Ok(())
-    }
-
-    /// Takes a fresh token of the same user.
-    async fn renew(&self, id: RequestId, text: &str) -> Result<(), Refusal> {
-        let auth: live::Auth = fields(text)?;
-        let holder = self.node.identity.verify(&auth.token).await.and_then(Holder::of)?;
-        if holder.person.id != self.person.id {
-            let detail = "This socket belongs to another user: open a new one.";
-            return Err(Refusal::new(Kind::Forbidden).detail(detail));
-        }
-        *self.token() = Token { expires_at: holder.expires_at, is_warned: false };
-        self.renewed.notify_one();
-        self.acknowledge(id, Done::Auth { exp: holder.expires_at });
         Ok(())
     }
 }

@@ -4,19 +4,23 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chassis::identity::Person;
+use chassis::refuse::Refusal;
+use chassis::secret::Secret;
 use contract::live::{
     Ack, ByeReason, CHANNELS_MAX, CloseCode, Done, Hello, INBOUND_BYTES_MAX, ServerFrame, VERSION,
 };
-use contract::{Channel, RoomId, Timestamp};
+use contract::scope::Scope;
+use contract::{Channel, RoomId};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Node;
-use super::entry::Holder;
+use super::holder::{Holder, Warrant};
 use super::inbox::Inbox;
 use super::line::{Ending, Flushed, Line};
 use super::ops::RequestId;
 use super::rate::Bucket;
+use super::roll::Enrolled;
 use crate::hub::Seat;
 
 /// The session.
@@ -29,29 +33,58 @@ pub(super) struct Session {
     pub(super) room: Option<RoomId>,
     seats: Mutex<HashMap<Channel, Arc<Seat>>>,
     token: Mutex<Token>,
+    pub(super) enrolled: Enrolled,
     /// Rung when the token was renewed.
     pub(super) renewed: Notify,
 }
 
-/// How long the session's token lives.
-#[derive(Debug, Clone, Copy)]
+/// The session's newest token.
+#[derive(Debug)]
 pub(super) struct Token {
-    pub(super) expires_at: Timestamp,
-    /// Whether the client was told that it ends soon.
+    pub(super) warrant: Warrant,
+    /// The machine key that the next one is got with; without it the client has to bring it.
+    pub(super) key: Option<Secret<String>>,
+    /// Whether the client was told that it ends soon, or need not be.
     pub(super) is_warned: bool,
 }
 
+impl Token {
+    pub(super) const fn new(warrant: Warrant, key: Option<Secret<String>>) -> Self {
+        let is_warned = key.is_some();
+        Self { warrant, key, is_warned }
+    }
+}
+
 impl Session {
+    /// The session of the socket `number`, which from now on is found by what ends its token.
     pub(super) fn new(
         node: Arc<Node>,
+        number: u64,
         line: Arc<Line>,
         holder: Holder,
         room: Option<RoomId>,
     ) -> Self {
-        let Holder { person, expires_at } = holder;
-        let token = Mutex::new(Token { expires_at, is_warned: false });
+        let Holder { person, warrant, key } = holder;
+        let enrolled = node.roll.enter(number, warrant.standing, &line);
+        let token = Mutex::new(Token::new(warrant, key));
         let (seats, renewed) = (Mutex::default(), Notify::new());
-        Self { node, line, person, room, seats, token, renewed }
+        Self { node, line, person, room, seats, token, enrolled, renewed }
+    }
+
+    /// Whether what it is held by has been revoked.
+    pub(super) fn is_revoked(&self) -> bool {
+        let standing = self.token().warrant.standing;
+        standing.is_some_and(|standing| standing.is_revoked(self.node.identity.revocations()))
+    }
+
+    /// Refuses what its token is not for.
+    pub(super) fn require(&self, scope: Scope) -> Result<(), Refusal> {
+        self.token().warrant.require(scope)
+    }
+
+    /// The machine key that it is held by, where it is.
+    pub(super) fn key(&self) -> Option<Secret<String>> {
+        self.token().key.clone()
     }
 
     pub(super) fn hello(&self) {
@@ -75,6 +108,7 @@ impl Session {
         tokio::select! {
             ending = self.read(inbox) => ending,
             ending = self.keep_time() => ending,
+            ending = self.keep_key() => ending,
             ending = self.write_on() => ending,
             ending = self.depart() => ending,
         }

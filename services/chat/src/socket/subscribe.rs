@@ -11,6 +11,7 @@ use contract::live::{
     self, CHANNELS_MAX, CloseCode, Done, Joined, OUTBOUND_BYTES_MAX, RECOVERED_EVENTS_DEFAULT,
     RECOVERED_EVENTS_MAX, ServerFrame, SubChannel, Subscribed, With,
 };
+use contract::scope::Scope;
 use contract::{Channel, Kind};
 use futures_util::{StreamExt as _, stream};
 
@@ -47,7 +48,8 @@ struct Recovered {
     events: Vec<LogEvent>,
 }
 
-/// Subscribes the room of a URL, joining it where it is public; `hello` was said.
+/// Subscribes the room of a URL, joining it where it is public; `hello` was said. A socket whose token is
+/// not for that stays, for what else it is for.
 pub(super) async fn open_room(session: &Session, url: &RoomUrl) -> Result<(), CloseCode> {
     let refuse = |refusal: Refusal| {
         refusal.log("", "/ws/{room_id}");
@@ -62,6 +64,10 @@ pub(super) async fn open_room(session: &Session, url: &RoomUrl) -> Result<(), Cl
     let access = conversations.access(room, session.person.id).await;
     let access = access.map_err(|error| refuse(error.into()))?;
     readable(&access).map_err(|kind| refuse(Refusal::new(kind)))?;
+    if let Err(refusal) = allowed(session, &access) {
+        session.line.say(&fault(None, &refusal));
+        return Ok(());
+    }
     if !access.member {
         let joined = conversations.join_room(&session.person, room, &Hop::default()).await;
         joined.map_err(|error| refuse(error.into()))?;
@@ -78,6 +84,12 @@ pub(super) async fn open_room(session: &Session, url: &RoomUrl) -> Result<(), Cl
     };
     session.subscribe_all(vec![spec], frame).await;
     refused.map_or(Ok(()), |kind| Err(refuse(Refusal::new(kind))))
+}
+
+/// Refuses a token that is not for opening a room's own URL.
+fn allowed(session: &Session, access: &Access) -> Result<(), Refusal> {
+    session.require(Scope::MessagesRead)?;
+    if access.member { Ok(()) } else { session.require(Scope::RoomsWrite) }
 }
 
 impl Session {
@@ -203,6 +215,8 @@ impl Session {
         heads: &Result<contract::internal::Heads, Kind>,
         room: &mut usize,
     ) -> Result<(Joined, bool), Kind> {
+        // A machine key's next token may have come meanwhile, and be for less.
+        self.require(Scope::MessagesRead).map_err(|refusal| refusal.kind())?;
         let Found { is_private, log } = found?;
         let (head, recovered, events) = if let Some(log) = log {
             let (is_whole, events) = whole(log.is_whole, log.events, room);

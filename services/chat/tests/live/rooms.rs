@@ -1,10 +1,12 @@
 //! Rooms over HTTP: what the message service keeps, with what is live added.
 
+use contract::caller::UserClaims;
+use contract::scope::{Scope, Scopes};
 use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::script::Mood;
-use crate::world::{Chat, World, user};
+use crate::world::{Chat, World, claims, user};
 
 struct Caller {
     http: reqwest::Client,
@@ -18,6 +20,13 @@ impl Caller {
         Self { http, base: format!("http://{}", chat.address), token: world.token(name) }
     }
 
+    /// Ada, by a machine key of hers.
+    fn holding(world: &World, chat: &Chat, scopes: &[Scope]) -> Self {
+        let scope = Some(Scopes(scopes.iter().copied().collect()));
+        let token = world.sign(&UserClaims { scope, ..claims("ada") });
+        Self { token, ..Self::new(world, chat, "ada") }
+    }
+
     async fn get(&self, path: &str) -> reqwest::Response {
         let request = self.http.get(format!("{}{path}", self.base));
         request.bearer_auth(&self.token).send().await.unwrap()
@@ -28,6 +37,49 @@ impl Caller {
         let answer = request.bearer_auth(&self.token).json(body).send().await.unwrap();
         (answer.status().as_u16(), answer.json().await.unwrap())
     }
+}
+
+#[tokio::test]
+async fn a_machine_key_does_what_its_scopes_name() {
+    let world = World::new();
+    world.script.public("tea", &[user("ada")]);
+    let chat = world.start().await;
+    let holding = |scopes: &[Scope]| Caller::holding(&world, &chat, scopes);
+    let reader = holding(&[Scope::RoomsRead]);
+    assert_eq!(reader.get("/api/rooms/tea").await.status(), 200);
+    let (writing, joining) = ("/api/rooms/tea/messages", "/api/rooms/tea/join");
+    for (path, scope) in [(writing, "messages:write"), (joining, "rooms:write")] {
+        let (status, problem) = reader.post(path, &json!({"content": "hi"})).await;
+        assert_eq!((status, &problem["type"]), (403, &json!("urn:hubbub:problem:forbidden")));
+        assert!(problem["error"].as_str().unwrap().contains(scope), "{problem}");
+    }
+    let sender = holding(&[Scope::MessagesWrite]);
+    assert_eq!(sender.post(writing, &json!({"content": "hi"})).await.0, 201);
+    assert_eq!(sender.get("/api/rooms/tea").await.status(), 403);
+}
+
+#[tokio::test]
+async fn a_machine_key_for_rooms_alone_is_shown_no_message() {
+    let world = World::new();
+    world.script.public("tea", &[user("ada")]);
+    world.script.say("tea", user("ada"), "hi");
+    let chat = world.start().await;
+    let (read, write) = ([Scope::RoomsRead], [Scope::RoomsWrite]);
+    let blind = Caller::holding(&world, &chat, &read);
+    let reader = Caller::holding(&world, &chat, &[Scope::RoomsRead, Scope::MessagesRead]);
+    let person = Caller::new(&world, &chat, "ada");
+    for (caller, shown) in [(&blind, None), (&reader, Some("hi")), (&person, Some("hi"))] {
+        let list: Value = caller.get("/api/rooms").await.json().await.unwrap();
+        let room: Value = caller.get("/api/rooms/tea").await.json().await.unwrap();
+        for room in [&list[0], &room] {
+            assert_eq!((&room["id"], &room["lastSeq"]), (&json!("tea"), &json!(1)));
+            assert_eq!(room["lastMessage"]["content"].as_str(), shown, "{room}");
+        }
+    }
+    let joiner = Caller::holding(&world, &chat, &write);
+    let (status, done) = joiner.post("/api/rooms/tea/join", &json!({})).await;
+    assert_eq!((status, &done["room"]["id"]), (200, &json!("tea")));
+    assert_eq!(done["room"].get("lastMessage"), None);
 }
 
 #[tokio::test]

@@ -126,6 +126,10 @@ impl Script {
         self.append(room, EventKind::MemberLeft, |_| json!({"userId": user}));
     }
 
+    pub(crate) fn is_member(&self, room: &str, user: UserId) -> bool {
+        self.store().rooms[room].members.contains(&user)
+    }
+
     pub(crate) fn routes(&self) -> Router {
         Router::new()
             .route("/internal/messages/batch", post(batch))
@@ -204,10 +208,15 @@ fn refused(kind: Kind) -> Value {
 
 /// Whoever calls; the claims are believed, their signature is the message service's to test.
 fn claims(headers: &HeaderMap) -> ServiceClaims {
+    claims_for(headers, "message")
+}
+
+/// The same for another service that is called.
+pub(crate) fn claims_for(headers: &HeaderMap, called: &str) -> ServiceClaims {
     let token = headers["authorization"].to_str().unwrap().strip_prefix("Bearer ").unwrap();
     let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
     let claims: ServiceClaims = serde_json::from_slice(&payload).unwrap();
-    assert_eq!((claims.iss.as_str(), claims.aud.as_str()), ("chat", "message"));
+    assert_eq!((claims.iss.as_str(), claims.aud.as_str()), ("chat", called));
     claims
 }
 
@@ -285,7 +294,7 @@ fn room_json(id: &str, room: &Room) -> Value {
         "id": id, "name": id, "description": null, "kind": "group", "creatorId": owner,
         "createdAt": "2026-11-20T17:00:00.000Z", "isPrivate": room.is_private,
         "memberCount": room.members.len(), "onlineMembers": null,
-        "lastSeq": room.events.len(), "unread": null,
+        "lastSeq": room.events.len(), "unread": null, "lastMessage": room.messages.last(),
     })
 }
 

@@ -1,6 +1,7 @@
 //! Starts the service with whatever it stands on.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -32,7 +33,7 @@ pub(crate) struct World {
     pub(crate) script: Script,
     pub(crate) layers: Layers,
     data: tempfile::TempDir,
-    key: SigningKey,
+    key: Arc<SigningKey>,
     _parts: [Running; 2],
 }
 
@@ -43,7 +44,7 @@ pub(crate) struct Chat {
 }
 
 /// Serves `router` on a free port.
-fn listen(router: Router) -> Running {
+pub(crate) fn listen(router: Router) -> Running {
     let stop = Stop::new();
     let server = Layers::defaults().section("chat.server").unwrap();
     let health = Health::new("Test", "0", Clock::System, stop.clone());
@@ -72,7 +73,9 @@ impl World {
         layers.put("chat.drain_window", "50ms");
         layers.put("chat.message_url", format!("http://{}", message.address));
         layers.put("identity.jwks_url", format!("http://{}/jwks", keys.address));
+        layers.put("identity.revocations_url", "");
         let data = tempfile::tempdir().unwrap();
+        let key = Arc::new(key);
         Self { bus, script, layers, data, key, _parts: [keys, message] }
     }
 
@@ -93,9 +96,12 @@ impl World {
 
     /// A token with these claims, signed by the right key.
     pub(crate) fn sign(&self, claims: &UserClaims) -> String {
-        let mut header = Header::new(Algorithm::EdDSA);
-        header.kid = Some(self.key.public().id());
-        jsonwebtoken::encode(&header, claims, self.key.encoding()).unwrap()
+        sign(&self.key, claims)
+    }
+
+    /// What signs users' tokens.
+    pub(crate) fn key(&self) -> Arc<SigningKey> {
+        self.key.clone()
     }
 
     /// The tokens of another service.
@@ -135,6 +141,13 @@ pub(crate) fn user(name: &str) -> UserId {
     UserId(Uuid::from_u128(number))
 }
 
+/// A token with these claims.
+pub(crate) fn sign(key: &SigningKey, claims: &UserClaims) -> String {
+    let mut header = Header::new(Algorithm::EdDSA);
+    header.kid = Some(key.public().id());
+    jsonwebtoken::encode(&header, claims, key.encoding()).unwrap()
+}
+
 /// What a good token of the user `name` says.
 pub(crate) fn claims(name: &str) -> UserClaims {
     let now = Clock::System.now().seconds();
@@ -150,5 +163,6 @@ pub(crate) fn claims(name: &str) -> UserClaims {
         name: name.to_owned(),
         roles: vec![Role::Customer],
         email_verified: false,
+        scope: None,
     }
 }
