@@ -16,7 +16,9 @@ mod send_message;
 use axum::Router;
 use axum::extract::FromRef;
 use axum::routing::{get, post};
+use chassis::caller::Needs;
 use chassis::identity::{Identity, Person};
+use contract::scope::Scope;
 
 use crate::command::Author;
 use crate::reading::Reading;
@@ -35,21 +37,35 @@ pub(crate) struct Api {
     pub(crate) identity: Identity,
 }
 
-/// The route table: users' paths, then those of services.
+/// What machine keys need for messages, and for rooms.
+const MESSAGES: Needs = Needs::read(Scope::MessagesRead).write(Scope::MessagesWrite);
+const ROOMS: Needs = Needs::read(Scope::RoomsRead).write(Scope::RoomsWrite);
+
+/// The route table: users' paths, then those of services, which are not for machine keys.
 pub(crate) fn routes(api: Api) -> Router {
     Router::new()
-        .route("/api/messages", post(send_message::send_message))
-        .route("/api/messages/{id}", get(get_message::get_message))
-        .route("/api/messages/room/{room_id}", get(list_messages::list_messages))
-        .route("/api/rooms", get(list_rooms::list_rooms).post(create_room::create_room))
-        .route("/api/rooms/{id}", get(get_room::get_room))
-        .route("/api/rooms/{id}/join", post(join_room::join_room))
-        .route("/api/rooms/{id}/leave", post(leave_room::leave_room))
+        .merge(messages().route_layer(MESSAGES.layer()))
+        .merge(rooms().route_layer(ROOMS.layer()))
         .route("/internal/messages/batch", post(send_batch::send_batch))
         .route("/internal/heads", post(get_heads::get_heads))
         .route("/internal/log", get(get_log::get_log))
         .route("/internal/rooms/{id}/access", get(get_access::get_access))
         .with_state(api)
+}
+
+fn messages() -> Router<Api> {
+    Router::new()
+        .route("/api/messages", post(send_message::send_message))
+        .route("/api/messages/{id}", get(get_message::get_message))
+        .route("/api/messages/room/{room_id}", get(list_messages::list_messages))
+}
+
+fn rooms() -> Router<Api> {
+    Router::new()
+        .route("/api/rooms", get(list_rooms::list_rooms).post(create_room::create_room))
+        .route("/api/rooms/{id}", get(get_room::get_room))
+        .route("/api/rooms/{id}/join", post(join_room::join_room))
+        .route("/api/rooms/{id}/leave", post(leave_room::leave_room))
 }
 
 impl FromRef<Api> for Writer {

@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use chassis::config::{Faults, Layers, Settings};
+use chassis::config::{Faults, Layers, Settings, span};
+use chassis::revocation::feed_url;
 use chassis::{database, identity, serve};
 use serde::Deserialize;
 
@@ -27,6 +29,12 @@ pub struct Config {
     pub bell: bell::Way,
     /// How it hears by HTTP.
     pub rings: bell::Rings,
+    /// The base URL of the service that keeps accounts; empty: nobody is asked who was deleted.
+    pub user_url: String,
+    /// The longest that one call there may take.
+    pub user_timeout: Duration,
+    /// Between two questions who was deleted, while nothing is heard.
+    pub deleted_check_interval: Duration,
     /// How many days the change log goes back.
     pub log_days_max: NonZeroU32,
     /// Whom to believe.
@@ -43,6 +51,12 @@ struct Section {
     writer: writer::Config,
     bell: bell::Way,
     rings: bell::Rings,
+    #[serde(deserialize_with = "feed_url")]
+    user_url: String,
+    #[serde(with = "span")]
+    user_timeout: Duration,
+    #[serde(with = "span")]
+    deleted_check_interval: Duration,
     log_days_max: NonZeroU32,
 }
 
@@ -53,8 +67,20 @@ impl Settings for Config {
         let identity = faults.take(layers.section::<identity::Config>("identity"));
         let database = faults.take(database::Config::read(layers));
         let ((section, identity), database) = faults.or(section.zip(identity).zip(database))?;
-        let Section { listen, database: file, server, writer, bell, rings, log_days_max } = section;
-        Ok(Self { listen, database, file, server, writer, bell, rings, log_days_max, identity })
+        Ok(Self {
+            listen: section.listen,
+            database,
+            file: section.database,
+            server: section.server,
+            writer: section.writer,
+            bell: section.bell,
+            rings: section.rings,
+            user_url: section.user_url,
+            user_timeout: section.user_timeout,
+            deleted_check_interval: section.deleted_check_interval,
+            log_days_max: section.log_days_max,
+            identity,
+        })
     }
 }
 

@@ -27,6 +27,9 @@ pub(crate) enum Error {
     /// The room is public, but writing takes membership.
     #[error("the caller is not a member of the room")]
     NotAMember,
+    /// The caller's account is no more.
+    #[error("the account was deleted")]
+    Departed,
     /// A room has the chosen id.
     #[error("the room id is taken")]
     RoomIdTaken,
@@ -54,6 +57,7 @@ impl From<Error> for Refusal {
             Error::NoSuchRoom => Self::new(Kind::NotFound).detail("There is no such room."),
             Error::NoSuchMessage => Self::new(Kind::NotFound).detail("There is no such message."),
             Error::NotAMember => Self::new(Kind::NotAMember).detail("Join the room first."),
+            Error::Departed => Self::new(Kind::Forbidden).detail("This account was deleted."),
             Error::RoomIdTaken => {
                 Self::new(Kind::Taken).detail("Another room has this id; choose another.")
             }

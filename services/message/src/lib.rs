@@ -13,6 +13,7 @@ mod api;
 mod bell;
 mod command;
 mod config;
+mod departures;
 mod error;
 #[cfg(test)]
 mod fixture;
@@ -35,6 +36,7 @@ use chassis::keys::SigningKey;
 use chassis::peer::Peer;
 use chassis::process::Program;
 use chassis::refuse::chain;
+use chassis::revocation::Revocations;
 use chassis::serve::serve;
 use chassis::{Clock, Deps, Running, StartError, Stop};
 use tracing::warn;
@@ -44,6 +46,7 @@ use crate::bell::Bell;
 use crate::bell::http::Ringer;
 pub use crate::bell::{Rings, Way};
 pub use crate::config::Config;
+use crate::departures::Departures;
 use crate::reading::Reading;
 use crate::store::Store;
 pub use crate::writer::Config as WriterConfig;
@@ -62,6 +65,7 @@ pub const PROGRAM: Program = Program {
     profile: None,
     listen_key: "message.listen",
     keys: &[make_keys],
+    token_keys: None,
 };
 
 /// Makes the key that this service signs with, where it is not there yet.
@@ -78,16 +82,20 @@ pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
     let store = store.map_err(|error| StartError::Other(error.into()))?;
     check_writers(&config, &store)?;
     turn_days(&store, &deps.clock, config.log_days_max).await;
-    let identity = Identity::open(&config.identity, NAME, &deps)?;
+    let revocations = config.identity.follow(NAME, config.server.drain_delay, &deps, &stop)?;
+    let identity = Identity::open(&config.identity, NAME, &deps, revocations.clone())?;
     let bell = bell(&config, &deps, &stop)?;
     let sources = (deps.clock.clone(), deps.random.clone());
     let writer = Writer::start(&store, &bell, sources, &config.writer, &stop);
+    follow_departures(&config, &deps, (&store, &writer), &revocations, &stop)?;
     let days = (store.clone(), deps.clock.clone(), config.log_days_max);
     stop.spawn(turn_days_for_ever(days, stop.clone()));
     let api = Api { writer, reading: Reading::of(store), identity };
     let health = Health::new("Message Service", PROGRAM.version, deps.clock, stop.clone())
-        .with_database(database.clone());
+        .with_database(database.clone())
+        .with_revocations(revocations.clone());
     let address = serve(config.listen, &config.server, api::routes(api), health, &stop)?;
+    revocations.settled().await;
     Ok(Running::new(NAME, address, stop).keeping(database))
 }
 
@@ -120,6 +128,31 @@ async fn turn_days_for_ever((store, clock, kept): (Store, Clock, NonZeroU32), st
         }
         turn_days(&store, &clock, kept).await;
     }
+}
+
+/// Begins to take deleted users' names off what they wrote, where there is somebody to ask who that is.
+fn follow_departures(
+    config: &Config,
+    deps: &Deps,
+    (store, writer): (&Store, &Writer),
+    revocations: &Revocations,
+    stop: &Stop,
+) -> Result<(), StartError> {
+    if config.user_url.is_empty() {
+        return Ok(());
+    }
+    let tokens = ServiceTokens::open(NAME, &config.identity.keys_folder(&deps.data), deps)?;
+    let (base, authority) = (&config.user_url, config.identity.authority.clone());
+    let departures = Departures {
+        peer: Peer::new(http_client::open()?, base, authority, tokens, config.user_timeout),
+        store: store.clone(),
+        writer: writer.clone(),
+        clock: deps.clock.clone(),
+        random: deps.random.clone(),
+        interval: config.deleted_check_interval,
+    };
+    stop.spawn(departures.run(revocations.subscribe(), stop.clone()));
+    Ok(())
 }
 
 fn bell(config: &Config, deps: &Deps, stop: &Stop) -> Result<Bell, StartError> {

@@ -5,6 +5,7 @@
 mod append;
 pub(crate) mod batch;
 mod days;
+pub(crate) mod departed;
 mod log;
 pub(crate) mod messages;
 pub(crate) mod rooms;
@@ -19,14 +20,24 @@ use contract::RoomId;
 /// What this service keeps.
 pub(crate) const SCHEMA: Schema = Schema {
     name: "hubbub_message",
-    steps: &[Step {
-        number: 1,
-        name: "conversations",
-        sql: Text {
-            sqlite: include_str!("../migrations/sqlite/0001_conversations.sql"),
-            postgres: include_str!("../migrations/postgres/0001_conversations.sql"),
+    steps: &[
+        Step {
+            number: 1,
+            name: "conversations",
+            sql: Text {
+                sqlite: include_str!("../migrations/sqlite/0001_conversations.sql"),
+                postgres: include_str!("../migrations/postgres/0001_conversations.sql"),
+            },
         },
-    }],
+        Step {
+            number: 2,
+            name: "departed",
+            sql: Text {
+                sqlite: include_str!("../migrations/sqlite/0002_departed.sql"),
+                postgres: include_str!("../migrations/postgres/0002_departed.sql"),
+            },
+        },
+    ],
 };
 
 const KEEP_EPOCH: &str =

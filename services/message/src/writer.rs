@@ -132,6 +132,19 @@ impl Writer {
         self.hand_in(author, Work::Leave(room))?.room().await
     }
 
+    /// Ends memberships, all of them at once. One that had ended is no error.
+    pub(crate) async fn leave_all(&self, author: &Author, rooms: Vec<RoomId>) -> Result<(), Error> {
+        let hand_in = |room| self.hand_in(author.clone(), Work::Leave(room));
+        let pending: Vec<_> = rooms.into_iter().map(hand_in).collect::<Result<_, _>>()?;
+        for pending in pending {
+            match pending.room().await {
+                Ok(_) | Err(Error::NoSuchRoom) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     /// Hands a message in without waiting, so that several keep their order.
     pub(crate) fn submit(&self, author: Author, draft: Draft) -> Result<Pending, Error> {
         self.hand_in(author, Work::Send(draft))
@@ -350,8 +363,17 @@ fn names(batch: &[Command]) -> Names {
                 names.sent.extend(draft.client.map(|client| (author.id, client)));
                 names.parents.extend(draft.parent);
             }
-            Work::Create(room) => names.rooms.extend(room.id.clone()),
-            Work::Join(room) | Work::Leave(room) => {
+            Work::Create(room) => {
+                names.rooms.extend(room.id.clone());
+                names.joining.push(author.id);
+                names.joining.extend(&room.members);
+            }
+            Work::Join(room) => {
+                names.rooms.push(room.clone());
+                names.members.push((room.clone(), author.id));
+                names.joining.push(author.id);
+            }
+            Work::Leave(room) => {
                 names.rooms.push(room.clone());
                 names.members.push((room.clone(), author.id));
             }
@@ -361,6 +383,7 @@ fn names(batch: &[Command]) -> Names {
     once(&mut names.members);
     once(&mut names.sent);
     once(&mut names.parents);
+    once(&mut names.joining);
     names
 }
 

@@ -4,9 +4,10 @@ use axum::extract::State;
 use axum::http::Uri;
 use axum::http::header::LINK;
 use axum::response::AppendHeaders;
-use chassis::caller::Acting;
+use chassis::caller::{Acting, Allowed};
 use chassis::json::{Json, Query};
 use contract::room::Room;
+use contract::scope::Scope::MessagesRead;
 use serde::Deserialize;
 
 use super::page_size;
@@ -27,14 +28,19 @@ pub(super) struct Asked {
     cursor: Option<String>,
 }
 
-/// Public rooms and the caller's own, latest activity first; `Link` leads to the next page.
+/// Public rooms and the caller's own, latest activity first; `Link` leads to the next page. Without their
+/// newest messages where the caller's machine key is not for reading messages.
 pub(super) async fn list_rooms(
     State(reading): State<Reading>,
     Acting(person): Acting,
+    Allowed(caller): Allowed,
     uri: Uri,
     Query(asked): Query<Asked>,
 ) -> Result<(AppendHeaders<Option<(axum::http::HeaderName, String)>>, Json<Vec<Room>>), Error> {
-    let page = reading.rooms(person.id, search(asked)?).await?;
+    let mut page = reading.rooms(person.id, search(asked)?).await?;
+    if !caller.may(MessagesRead) {
+        page.rooms.iter_mut().for_each(|room| room.last_message = None);
+    }
     let link = page.next.map(|next| (LINK, link(uri.query().unwrap_or(""), &next)));
     Ok((AppendHeaders(link), Json(page.rooms)))
 }

@@ -61,6 +61,14 @@ const KNOWN_PARENTS: Text = Text {
         SELECT m.id, m.room_id FROM messages AS m \
         WHERE m.id = ANY(ARRAY(SELECT jsonb_array_elements_text($1::jsonb)::uuid))",
 };
+const KNOWN_DEPARTED: Text = Text {
+    sqlite: "\
+        SELECT d.user_id FROM json_each($1) AS k CROSS JOIN departed AS d \
+        WHERE d.user_id = unhex(k.value, '-')",
+    postgres: "\
+        SELECT d.user_id FROM departed AS d \
+        WHERE d.user_id = ANY(ARRAY(SELECT jsonb_array_elements_text($1::jsonb)::uuid))",
+};
 
 const MAKE_ROOMS: Text = Text {
     sqlite: "\
@@ -164,6 +172,8 @@ pub(crate) struct Names {
     pub(crate) members: Vec<(RoomId, UserId)>,
     pub(crate) sent: Vec<(UserId, ClientId)>,
     pub(crate) parents: Vec<MessageId>,
+    /// Who would become members.
+    pub(crate) joining: Vec<UserId>,
 }
 
 /// A batch on its way into the store. Dropped before its end, it leaves no trace.
@@ -208,6 +218,9 @@ impl Batch {
         for found in self.list(KNOWN_PARENTS, &names.parents).await? {
             let id = MessageId(row::uuid(&found, "id")?);
             known.parents.insert(id, row::room_id(&found, "room_id")?);
+        }
+        for found in self.list(KNOWN_DEPARTED, &names.joining).await? {
+            known.departed.insert(UserId(row::uuid(&found, "user_id")?));
         }
         Ok(known)
     }
@@ -346,6 +359,7 @@ mod tests {
             KNOWN_MEMBERS,
             KNOWN_SENT,
             KNOWN_PARENTS,
+            KNOWN_DEPARTED,
             MOVE_ROOMS,
             REMOVE_MEMBERS,
             MOVE_SHARD.into(),

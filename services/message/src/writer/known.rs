@@ -21,6 +21,8 @@ pub(crate) struct Known {
     pub(crate) sent: HashMap<(UserId, ClientId), Message>,
     /// Where the messages are that are being answered.
     pub(crate) parents: HashMap<MessageId, RoomId>,
+    /// Those among the people in question whose accounts are no more.
+    pub(crate) departed: HashSet<UserId>,
 }
 
 /// A room with those of its members who are in question.

@@ -105,6 +105,7 @@ impl<'a> Plan<'a> {
     }
 
     fn create(&mut self, author: &Author, new: &NewRoom) -> Result<Room, Error> {
+        self.check_alive(author)?;
         let id = new.id.clone().unwrap_or_else(|| self.random.uuid_v7(self.now).into());
         if self.known.rooms.contains_key(&id) {
             return Err(Error::RoomIdTaken);
@@ -112,7 +113,7 @@ impl<'a> Plan<'a> {
         let mut room = KnownRoom::made(id.clone(), author.id, new, self.now);
         let mut log = vec![room.join(author.id, Some(author.name.to_string()), self.now)?];
         for user in &new.members {
-            if !room.members.contains_key(user) {
+            if !room.members.contains_key(user) && !self.known.departed.contains(user) {
                 log.push(room.join(*user, None, self.now)?);
             }
         }
@@ -123,12 +124,18 @@ impl<'a> Plan<'a> {
     }
 
     fn join(&mut self, author: &Author, id: &RoomId) -> Result<Room, Error> {
+        self.check_alive(author)?;
         let room = visible(&mut self.known.rooms, author.id, id)?;
         if !room.members.contains_key(&author.id) {
             let entry = room.join(author.id, Some(author.name.to_string()), self.now)?;
             self.log.push(entry);
         }
         Ok(room.room.clone())
+    }
+
+    /// A deleted account becomes no member again by what was on its way when it was deleted.
+    fn check_alive(&self, author: &Author) -> Result<(), Error> {
+        if self.known.departed.contains(&author.id) { Err(Error::Departed) } else { Ok(()) }
     }
 
     /// Anybody may leave, the owner too: the room stays, and its creator who comes back owns it.

@@ -73,6 +73,7 @@ fn start(world: &World, library: &Path) -> Process {
         .arg(world.data())
         .args(["--listen", "127.0.0.1:0", "--set", "message.bell=bus"])
         .args(["--set", &format!("identity.jwks_url={}", world.jwks_url)])
+        .args(["--set", "identity.revocations_url="])
         .env("LD_PRELOAD", library)
         .env("SYNC_BROKEN", world.data().join("broken"))
         .env("SYNC_COUNT", world.data().join("count"))

@@ -3,10 +3,13 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test stops where it is wrong")]
 
 mod bell;
+mod deleted;
 mod fsync;
 mod internal;
 mod messages;
 mod refusals;
 mod restart;
+mod revoked;
 mod rooms;
+mod scopes;
 mod service;

@@ -87,6 +87,7 @@ impl World {
         layers.put("message.bell", "bus");
         let jwks_url = format!("http://{}/jwks", keys.address);
         layers.put("identity.jwks_url", jwks_url.as_str());
+        layers.put("identity.revocations_url", "");
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20));
         Self {
             data: tempfile::tempdir().unwrap(),
@@ -179,6 +180,7 @@ pub(crate) fn claims(name: &str) -> UserClaims {
         name: name.to_owned(),
         roles: vec![Role::Customer],
         email_verified: false,
+        scope: None,
     }
 }
 
