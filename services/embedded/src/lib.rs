@@ -15,7 +15,8 @@ pub const PROGRAM: Program = Program {
     version: env!("CARGO_PKG_VERSION"),
     profile: Some(("embedded", include_str!("../../../config/embedded.toml"))),
     listen_key: "gateway.listen",
-    keys: &[user::make_keys, chat::make_keys, message::make_keys],
+    keys: &[gateway::make_keys, user::make_keys, chat::make_keys, message::make_keys],
+    token_keys: Some(user::TOKEN_KEYS),
 };
 
 /// `[embedded]`: which spokes are started here. One that is not runs elsewhere, at the address that
@@ -55,7 +56,12 @@ impl Settings for Config {
         let chat = faults.take(chat::Config::read(layers));
         let message = faults.take(message::Config::read(layers));
         // A shared section is read by several parts, but its faults are told once.
-        faults.0.dedup();
+        let mut told = Vec::new();
+        faults.0.retain(|fault| {
+            let is_new = !told.contains(fault);
+            told.extend(is_new.then(|| fault.clone()));
+            is_new
+        });
         match (spokes, gateway, user, chat, message) {
             (Some(spokes), Some(gateway), Some(user), Some(chat), Some(message)) => {
                 faults.or(Some(Self { spokes, gateway, user, chat, message }))
@@ -69,7 +75,7 @@ impl Settings for Config {
 /// before it are stopped.
 pub async fn start(config: Config, deps: Deps) -> Result<Running, StartError> {
     let mut started = Started::default();
-    match start_in_turn(config, deps, &mut started).await {
+    match Box::pin(start_in_turn(config, deps, &mut started)).await {
         Ok(gateway) => Ok(started.with(gateway)),
         Err(error) => {
             started.cut().await;
@@ -119,8 +125,11 @@ async fn start_in_turn(
     started: &mut Started,
 ) -> Result<Running, StartError> {
     if config.spokes.user {
+        let port = config.gateway.listen.port();
+        config.user.reached_at(&format!("http://localhost:{port}"));
         let user = user::start(config.user.clone(), deps.clone()).await?;
         config.told_user(&url(&user));
+        config.told_grpc(&user);
         started.user = Some(user);
     }
     if config.spokes.message {
@@ -143,7 +152,21 @@ impl Config {
         self.chat.identity.jwks_url.clone_from(&keys);
         self.message.identity.jwks_url.clone_from(&keys);
         self.gateway.auth.jwks_url = keys;
+        self.gateway.auth.exchange_url = format!("{url}/internal/keys/exchange");
+        let feed = format!("{url}/internal/revocations");
+        self.chat.identity.revocations_url.clone_from(&feed);
+        self.message.identity.revocations_url.clone_from(&feed);
+        self.gateway.auth.revocations_url = feed;
+        url.clone_into(&mut self.chat.chat.user_url);
+        url.clone_into(&mut self.message.user_url);
         self.reach("user", url);
+    }
+
+    /// Tells the gateway where the user service has gRPC, where it has it at all.
+    fn told_grpc(&mut self, user: &Running) {
+        if let Some((_, url)) = user.lines.iter().find(|(label, _)| label == "grpc") {
+            self.reach("user-grpc", url);
+        }
     }
 
     /// Tells the gateway where a spoke is, if it routes to one of that name.
@@ -170,4 +193,27 @@ impl Config {
 
 fn url(part: &Running) -> String {
     format!("http://{}", part.address)
+}
+
+#[cfg(test)]
+mod tests {
+    use chassis::Stop;
+
+    use super::*;
+
+    fn told(layers: &Layers, user: &Running) -> Option<Vec<String>> {
+        let mut config = Config::read(layers).unwrap();
+        config.told_grpc(user);
+        config.gateway.upstreams.get("user-grpc").map(|upstream| upstream.endpoints.clone())
+    }
+
+    #[test]
+    fn the_gateway_hears_where_grpc_is_if_it_routes_there() {
+        let user = || Running::new("user", ([127, 0, 0, 1], 1).into(), Stop::new());
+        let with = user().line("grpc", "http://127.0.0.1:2");
+        let mut layers = Layers::defaults();
+        layers.command_line("gateway.upstreams.user-grpc.endpoints=[\"http://127.0.0.1:3\"]");
+        assert_eq!(told(&layers, &with).unwrap(), ["http://127.0.0.1:2"]);
+        assert_eq!(told(&layers, &user()).unwrap(), ["http://127.0.0.1:3"]);
+    }
 }

@@ -69,12 +69,16 @@ fn dependencies_point_one_way() {
         ("contract", &[][..]),
         ("chassis", &["contract"]),
         ("gateway", &["contract", "chassis"]),
-        ("user", &["contract", "chassis"]),
+        ("auth-proto", &[]),
+        ("user", &["contract", "chassis", "auth-proto"]),
         ("chat", &["contract", "chassis"]),
         ("message", &["contract", "chassis"]),
-        ("embedded", &["contract", "chassis", "gateway", "user", "chat", "message"]),
+        ("embedded", &["contract", "chassis", "gateway", "user", "chat", "message", "auth-proto"]),
         ("harness", &[]),
-        ("bench", &["contract", "chassis", "gateway", "message", "embedded", "harness"]),
+        (
+            "bench",
+            &["contract", "chassis", "gateway", "user", "chat", "message", "embedded", "harness"],
+        ),
     ]);
     for (name, uses) in arrows() {
         let allowed = allowed.get(name.as_str()).unwrap_or_else(|| panic!("who may {name} use?"));

@@ -198,7 +198,7 @@ fn nobody_starts_before_what_it_needs() {
         let told = |word: &str| part.env.keys().any(|name| name.contains(word));
         assert_eq!(told("DATABASE"), !needs["postgres"].is_null(), "{}", part.name);
         assert_eq!(told("BUS"), !needs["nats"].is_null(), "{}", part.name);
-        assert_eq!(part.name != "gateway", !needs["keys"].is_null(), "{}", part.name);
+        assert!(!needs["keys"].is_null(), "{}", part.name);
     }
 }
 
@@ -212,12 +212,8 @@ fn one_command_makes_the_keys_and_the_services_only_read_them() {
     assert_eq!(strings(&keys.said["volumes"]), [format!("keys:{folder}")]);
     for part in compose.parts() {
         let mounts = strings(&part.said["volumes"]);
-        if part.name == "gateway" {
-            assert!(mounts.is_empty(), "the gateway signs nothing");
-        } else {
-            assert_eq!(mounts, [format!("keys:{folder}:ro")], "{}", part.name);
-            assert_eq!(part.settings().text("identity.keys_dir"), folder);
-        }
+        assert_eq!(mounts, [format!("keys:{folder}:ro")], "{}", part.name);
+        assert_eq!(part.settings().text("identity.keys_dir"), folder);
     }
 }
 

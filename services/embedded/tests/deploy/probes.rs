@@ -20,7 +20,7 @@ impl Running {
     /// Starts `command`, whose binary is `hubbub`, with its data in `data`.
     pub(crate) fn start(mut command: Command, data: &Path) -> Self {
         command.arg("--data").arg(data);
-        for key in ["gateway.listen", "gateway.admin_listen"] {
+        for key in ["gateway.listen", "gateway.admin_listen", "user.grpc_listen"] {
             command.arg("--set").arg(format!("{key}=127.0.0.1:0"));
         }
         for part in ["user", "chat", "message"] {

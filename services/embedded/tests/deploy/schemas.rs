@@ -8,7 +8,7 @@ use super::kustomize::render;
 use super::tree::root;
 
 /// What the validators look at.
-const FILES: [&str; 14] = [
+const FILES: [&str; 15] = [
     ".ci/deploy-checks",
     ".ci/run",
     ".ci/test",
@@ -23,6 +23,7 @@ const FILES: [&str; 14] = [
     "k8s/base/namespace.yaml",
     "k8s/base/nats.yaml",
     "k8s/base/user.yaml",
+    "services/user/openapi.json",
 ];
 
 fn check(root: &Path, manifests: &[&Path]) -> (bool, String) {
@@ -51,6 +52,12 @@ fn files_that_do_not_fit_are_refused() {
         ("k8s/base/user.yaml", "containerPort: 3001", "containerPort: http", "user.yaml"),
         ("k8s/base/chat.yaml", "readinessProbe:", "readynessProbe:", "chat.yaml"),
         ("k8s/base/nats.yaml", "replicas: 1", "replicas: 1\n  replicas: 2", "duplication"),
+        (
+            "services/user/openapi.json",
+            "\"operationId\": \"logIn\"",
+            "\"operationId\": \"logOut\"",
+            "logOut",
+        ),
         (".ci/run", "cd \"$(dirname \"$0\")/..\"", "cd $(dirname $0)/..", "SC2046"),
     ];
     let copy = tempfile::tempdir().unwrap();

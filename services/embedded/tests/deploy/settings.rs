@@ -35,6 +35,7 @@ impl Settings {
                 ("gateway", listen("gateway.listen")),
                 ("admin", listen("gateway.admin_listen")),
             ],
+            "user" => vec![("user", listen("user.listen")), ("grpc", listen("user.grpc_listen"))],
             part => vec![(part, listen(&format!("{part}.listen")))],
         }
     }
@@ -57,18 +58,25 @@ impl Settings {
     /// The URLs that it calls over HTTP.
     pub(crate) fn calls(&self) -> Vec<String> {
         let text = |key: &str| self.text(key).to_owned();
+        let identity = || ["identity.jwks_url", "identity.revocations_url"].map(text);
         match self.program.as_str() {
             "gateway" => {
                 let upstreams = self.get("gateway.upstreams").as_table().unwrap().values();
                 let endpoints = upstreams.flat_map(|one| one["endpoints"].as_array().unwrap());
                 let endpoints = endpoints.map(|url| url.as_str().unwrap().to_owned());
-                endpoints.chain([text("gateway.auth.jwks_url")]).collect()
+                let auth = ["jwks_url", "revocations_url", "exchange_url"];
+                let auth = auth.map(|key| text(&format!("gateway.auth.{key}")));
+                endpoints.chain(auth).collect()
             }
-            "chat" => vec![text("chat.message_url"), text("identity.jwks_url")],
+            "chat" => {
+                let urls = [text("chat.message_url"), text("chat.user_url")];
+                urls.into_iter().chain(identity()).collect()
+            }
             "message" if self.text("message.bell") == "http" => {
-                vec![text("message.rings.chat_url"), text("identity.jwks_url")]
+                let urls = [text("message.rings.chat_url"), text("message.user_url")];
+                urls.into_iter().chain(identity()).collect()
             }
-            "message" => vec![text("identity.jwks_url")],
+            "message" => [text("message.user_url")].into_iter().chain(identity()).collect(),
             "user" => Vec::new(),
             other => panic!("whom does {other} call?"),
         }

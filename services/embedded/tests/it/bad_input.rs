@@ -16,7 +16,7 @@ async fn broken_json_a_missing_field_and_a_wrong_type_are_told_apart() {
     let hub = Hub::start();
     let ada = hub.client().register().await;
     let room = ada.room(false).await;
-    for path in ["/api/auth/register", "/api/auth/login"] {
+    for path in ["/api/auth/register", "/api/auth/login", "/api/auth/token-exchange"] {
         hub.client().send_raw(path, r#"{"a":"#).await.is_problem("bad-json", 400);
     }
     for path in ["/api/messages".to_owned(), format!("/api/chat/rooms/{room}/messages")] {

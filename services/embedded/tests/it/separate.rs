@@ -5,41 +5,15 @@ use std::process::Command;
 
 use serde_json::json;
 
+use super::support::apart::Apart;
 use super::support::client::Client;
 use super::support::eventually;
 use super::support::hub::{Program, command, hubbub, sibling};
 
 #[tokio::test]
 async fn four_processes_without_a_broker_hold_a_conversation() {
-    let folder = tempfile::tempdir().unwrap();
-    let [user, chat, message] = [(); 3].map(|()| harness::free_port().unwrap());
-    let url = |port: u16| format!("http://127.0.0.1:{port}");
-    let start = |name: &str, settings: &[String]| {
-        let mut command = Command::new(sibling(name));
-        command.arg("--data").arg(folder.path().join("data"));
-        command.env("USER_SERVICE_URL", url(user)).env("CHAT_SERVICE_URL", url(chat));
-        command.env("MESSAGE_SERVICE_URL", url(message));
-        for setting in settings {
-            command.arg("--set").arg(setting);
-        }
-        Program::start(command, folder.path().join(name))
-    };
-    let listen = |part: &str, port: u16| vec![format!("{part}.listen=127.0.0.1:{port}")];
-    let mut settings = listen("user", user);
-    settings.push("user.passwords.blocklist=false".to_owned());
-    let _user = start("user", &settings);
-    let _message = start("message", &listen("message", message));
-    let mut chat_process = start("chat", &listen("chat", chat));
-    let gateway = start(
-        "gateway",
-        &[
-            "gateway.listen=127.0.0.1:0".to_owned(),
-            "gateway.admin_listen=127.0.0.1:0".to_owned(),
-            "gateway.quota.enabled=false".to_owned(),
-        ],
-    );
-
-    let client = Client::new(gateway.url("gateway"));
+    let mut parts = Apart::start();
+    let client = parts.client();
     let (ada, bob) = (client.register().await, client.register().await);
     let room = ada.room(false).await;
     bob.join(&room).await;
@@ -51,7 +25,7 @@ async fn four_processes_without_a_broker_hold_a_conversation() {
     assert_eq!(socket.want_message().await["seq"], ack["seq"]);
 
     // The chat service dies; sends are still acknowledged, and its sockets resume on the next one.
-    chat_process.kill();
+    parts.chat.kill();
     let missed = ada.send(&room, "while chat was down").await.created();
     let unhealthy = eventually("the gateway to notice", || async {
         let health = client.get("/health").await.body;
@@ -61,7 +35,7 @@ async fn four_processes_without_a_broker_hold_a_conversation() {
     unhealthy.await;
     client.get("/api/chat/rooms").await.is_problem("unauthenticated", 401);
     ada.api.get("/api/chat/rooms").await.is_problem("upstream-unreachable", 502);
-    let _chat = start("chat", &listen("chat", chat));
+    parts.start_chat_again();
     let mut socket = bob.socket().await;
     let resumed = socket.subscribe_since(&room, &left_at).await;
     let events = resumed["events"].as_array().unwrap();
@@ -107,6 +81,10 @@ async fn hubbub_uses_a_spoke_that_runs_elsewhere_and_starts_the_others() {
     let mut alone = Command::new(sibling("user"));
     alone.arg("--data").arg(folder.path().join("elsewhere"));
     alone.args(["--set", "user.listen=127.0.0.1:0", "--set", "user.passwords.blocklist=false"]);
+    alone.args(["--set", "user.grpc_listen=127.0.0.1:0"]);
+    // It is called by the others, so it has to know their keys.
+    let keys = folder.path().join("data/keys");
+    alone.arg("--set").arg(format!("identity.keys_dir={}", keys.display()));
     let user = Program::start(alone, folder.path().join("user"));
     let mut whole = command(&hubbub(), folder.path(), &[]);
     whole.env("USER_SERVICE_URL", user.url("user"));

@@ -55,8 +55,8 @@ fn a_taken_port_is_exit_1_and_named() {
     let folder = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    for part in ["gateway", "chat"] {
-        let settings = [format!("{part}.listen={address}")];
+    for key in ["gateway.listen", "chat.listen", "user.grpc_listen"] {
+        let settings = [format!("{key}={address}")];
         let (output, told) = run(command(&hubbub(), folder.path(), &settings));
         assert_eq!(output.status.code(), Some(1), "{told}");
         assert!(told.contains(&address) && told.contains("taken"), "{told}");
@@ -82,6 +82,58 @@ fn the_configuration_in_force_is_printed_with_secrets_masked() {
     assert!(output.status.success(), "{told}");
     assert!(printed.contains("level = \"debug\""), "{printed}");
     assert!(printed.contains("setup_code = \"***\""), "{printed}");
+}
+
+#[test]
+fn a_secret_of_tokens_that_can_be_guessed_is_exit_64_and_is_not_told() {
+    const WEAK: &str = "an-example-that-is-over-32-bytes-long";
+    let folder = tempfile::tempdir().unwrap();
+    let mut strict =
+        command(&hubbub(), folder.path(), &["identity.weak_secret_allowed=false".to_owned()]);
+    strict.env("JWT_SECRET", WEAK);
+    let mut printed = command(&hubbub(), folder.path(), &[]);
+    printed.env("JWT_SECRET", WEAK).arg("--print-config");
+    for (command, code) in [(strict, 64), (printed, 0)] {
+        let (output, told) = run(command);
+        assert_eq!(output.status.code(), Some(code), "{told}");
+        let all = String::from_utf8_lossy(&output.stdout).into_owned() + &told;
+        assert!(all.contains("jwt_secret") && !all.contains(WEAK), "{all}");
+    }
+    assert!(!folder.path().join("data").exists());
+}
+
+#[tokio::test]
+async fn one_machine_takes_a_weak_secret_with_a_warning_and_every_part_believes_it() {
+    const WEAK: &str = "changeme-changeme";
+    let mut hub = Hub::start_with(&[&format!("identity.jwt_secret={WEAK}")]);
+    let ada = hub.client().register().await;
+    let rooms = ada.api.get("/api/chat/rooms").await;
+    assert_eq!(rooms.status, 200, "the gateway and chat have the secret, too");
+    hub.program.signal("TERM");
+    hub.program.ended().await;
+    let log = hub.program.log_text();
+    assert!(log.contains("it is a well-known example") && !log.contains(WEAK), "{log}");
+}
+
+#[test]
+fn a_rotated_key_is_made_where_the_service_looks_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let rotate = |more: &[&str]| {
+        let mut command = Command::new(hubbub());
+        command.arg("rotate-keys").args(more);
+        run(command)
+    };
+    let count = |path: &std::path::Path| std::fs::read_dir(path).unwrap().count();
+    let (data, keys) = (folder.path().join("data"), folder.path().join("elsewhere"));
+    let (output, told) = rotate(&["--data", data.to_str().unwrap()]);
+    assert!(output.status.success(), "{told}");
+    assert_eq!(count(&data.join("keys")), 2, "a key and the lock");
+    let elsewhere = format!("identity.keys_dir={}", keys.display());
+    let (output, told) = rotate(&["--set", &elsewhere, "--set", "user.tokens.algorithm=RS256"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.starts_with("The RS256 key ") && !said.contains("PRIVATE"), "{said}{told}");
+    assert_eq!(count(&keys), 2);
+    assert_eq!(rotate(&["--set", "user.tokens.algorithm=none"]).0.status.code(), Some(64));
 }
 
 #[tokio::test]
@@ -198,7 +250,7 @@ fn keys_are_made_once_for_their_owner_alone_and_printed_nowhere() {
     }
     let private = texts.iter().filter(|text| text.contains("PRIVATE")).count();
     let public = texts.iter().filter(|text| text.contains("PUBLIC")).count();
-    assert_eq!((private, public), (4, 3), "three services, and a key of access tokens");
+    assert_eq!((private, public), (5, 4), "gateway, three services, a key of access tokens");
     assert!(init().0.status.success());
     let again: Vec<_> = found.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
     assert_eq!(again, texts);

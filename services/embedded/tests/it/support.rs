@@ -1,5 +1,6 @@
 //! What the cases stand on.
 
+pub(crate) mod apart;
 pub(crate) mod client;
 pub(crate) mod cluster;
 pub(crate) mod door;

@@ -11,6 +11,7 @@ use tokio::task::{block_in_place, spawn_blocking};
 
 use super::client::{Client, User};
 use super::door::Door;
+use super::eventually;
 use super::hub::{Program, sibling};
 use super::socket::Socket;
 
@@ -107,10 +108,14 @@ impl Cluster {
     pub(crate) async fn start_at(places: Places) -> Self {
         let (users, messages) = (Door::open().await, Door::open().await);
         let keys = format!("http://{}/.well-known/jwks.json", users.place());
-        let of_user = settings(["user.passwords.blocklist=false"]);
-        let of_message = settings([&*format!("identity.jwks_url={keys}")]);
+        let of_user = settings(["user.passwords.blocklist=false", "user.grpc_listen=127.0.0.1:0"]);
+        let feed = format!("http://{}/internal/revocations", users.place());
+        let (keys_setting, feed_setting) =
+            (format!("identity.jwks_url={keys}"), format!("identity.revocations_url={feed}"));
+        let of_message = settings([&*keys_setting, &*feed_setting]);
         let of_chat = settings([
-            &*format!("identity.jwks_url={keys}"),
+            &*keys_setting,
+            &*feed_setting,
             &*format!("chat.message_url=http://{}", messages.place()),
             // Nothing but the bus tells of what was missed.
             "chat.head_check_interval=1h",
@@ -127,6 +132,7 @@ impl Cluster {
             "gateway.admin_listen=127.0.0.1:0",
             "gateway.quota.enabled=false",
             &format!("gateway.auth.jwks_url={keys}"),
+            &format!("gateway.auth.revocations_url={feed}"),
         ]);
         for (part, replicas) in [("user", &user), ("chat", &chat), ("message", &message)] {
             let [one, two] = replicas.each_ref().map(|replica| replica.url(part));
@@ -134,6 +140,11 @@ impl Cluster {
             of_gateway.push(setting);
         }
         let gateway = replica(&places, "gateway", 0, of_gateway).await;
+        for (part, program) in chat.iter().map(|chat| ("chat", chat)).chain(
+            message.iter().map(|message| ("message", message)).chain([("gateway", &gateway)]),
+        ) {
+            ready(part, program.url(part)).await;
+        }
         Self { user, chat, message, gateway, _ways: [users, messages] }
     }
 
@@ -192,6 +203,16 @@ impl Cluster {
             line.split(' ').next_back().unwrap().parse().unwrap()
         })
     }
+}
+
+/// Waits until `part` at `url` knows what is revoked.
+async fn ready(part: &str, url: &str) {
+    let client = Client::new(url);
+    eventually(&format!("the {part} service to be ready"), || async {
+        let answer = client.request(Method::GET, "/health/ready").send().await.unwrap();
+        answer.status().is_success().then_some(())
+    })
+    .await;
 }
 
 fn settings<'a>(list: impl IntoIterator<Item = &'a str>) -> Vec<String> {

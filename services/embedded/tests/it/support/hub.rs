@@ -29,7 +29,7 @@ pub(crate) fn sibling(name: &str) -> PathBuf {
 
 /// What keeps a free port from everybody else: ports are asked for with 0.
 pub(crate) fn free_ports(command: &mut Command) {
-    for listen in ["gateway.listen", "gateway.admin_listen"] {
+    for listen in ["gateway.listen", "gateway.admin_listen", "user.grpc_listen"] {
         command.arg("--set").arg(format!("{listen}=127.0.0.1:0"));
     }
     for part in ["user", "chat", "message"] {
