@@ -4,7 +4,7 @@ use clap::{Args, Parser, ValueEnum as _};
 
 use crate::machine::Layout;
 use crate::program::{find, print};
-use crate::{Outcome, doors, latency, memory, proxies, smoke, sockets};
+use crate::{Outcome, doors, identity, latency, memory, proxies, smoke, sockets};
 
 /// Sizes of answers.
 const BODIES: [usize; 2] = [1024, 65536];
@@ -59,6 +59,7 @@ pub(crate) fn run(options: &Options) -> Outcome<String> {
     options.rounds = rounds.unwrap_or(options.rounds);
     take("routes", doors::routes(&options));
     take("features", doors::features(&options));
+    take("identity", identity::run(&defaults()?));
     take("smoke", smoke::run());
     if failed.is_empty() { Ok(String::new()) } else { Err(failed.join("; ").into()) }
 }

@@ -2,7 +2,7 @@
 //! the message service's batch call, beside a transaction for each message, and over sockets.
 
 mod callers;
-mod kept;
+pub(crate) mod kept;
 mod one_by_one;
 mod over_sockets;
 

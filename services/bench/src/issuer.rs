@@ -50,6 +50,7 @@ pub(crate) fn token_and_keys() -> Outcome<(String, String)> {
         name: "bench".to_owned(),
         roles: vec![Role::Customer],
         email_verified: false,
+        scope: None,
     };
     let mut header = Header::new(Algorithm::EdDSA);
     header.kid = Some(key.public().id());

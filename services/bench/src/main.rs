@@ -10,6 +10,7 @@ mod doors;
 mod echo;
 mod figures;
 mod frames;
+mod identity;
 mod ingest;
 mod issuer;
 mod latency;
@@ -60,6 +61,8 @@ enum Which {
     Memory(memory::Options),
     /// How many messages per second are acknowledged, on both engines.
     Ingest(ingest::Options),
+    /// Checking tokens, signing in, the directory, ending sessions; all of it, or the parts named.
+    Identity(identity::Options),
     /// How long it takes to find a route among 10, 1,000 and 10,000.
     Routes(doors::Options),
     /// What each feature of the gateway costs a request.
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
         Which::Sockets(options) => sockets::run(&options),
         Which::Memory(options) => memory::run(&options),
         Which::Ingest(options) => ingest::run(&options),
+        Which::Identity(options) => identity::run(&options),
         Which::Routes(options) => doors::routes(&options),
         Which::Features(options) => doors::features(&options),
         Which::All(options) => all::run(&options),

@@ -22,10 +22,12 @@ pub(crate) fn as_named() -> Option<ExitCode> {
     let name = std::env::args_os().next()?;
     let name = Path::new(&name).file_name()?.to_str()?.to_owned();
     match name.as_str() {
+        "chat" => Some(run(chat::PROGRAM, chat::start)),
         "gateway" => Some(run(gateway::PROGRAM, gateway::start)),
         "hubbub" => Some(run(embedded::PROGRAM, embedded::start)),
         "message" => Some(run(message::PROGRAM, message::start)),
         "upstream" => Some(upstream::main()),
+        "user" => Some(run(user::PROGRAM, user::start)),
         "echo" => Some(echo::main()),
         _ => None,
     }

@@ -54,6 +54,7 @@ pub(crate) fn hubbub(
         "gateway.listen=127.0.0.1:0",
         "gateway.admin_listen=127.0.0.1:0",
         "user.listen=127.0.0.1:0",
+        "user.grpc_listen=127.0.0.1:0",
         "chat.listen=127.0.0.1:0",
         "message.listen=127.0.0.1:0",
         "gateway.quota.enabled=false",

@@ -20,7 +20,7 @@ pub(super) fn start(peer: Peer, setting: &Setting<'_>) -> Outcome<Running> {
         format!(
             "[gateway]\nlisten = '127.0.0.1:0'\nadmin_listen = '127.0.0.1:0'\n\
              threads = {threads}\nlean_way = {lean_way}\naccess_log.to = 'access.log'\n\
-             auth.jwks_url = '{issuer}/.well-known/jwks.json'\n\
+             auth.jwks_url = '{issuer}/.well-known/jwks.json'\nauth.revocations_url = ''\n\
              [gateway.upstreams.bench]\nendpoints = ['http://{upstream}']\n\
              [gateway.routes.bench]\nprefix = '/bench'\nupstream = 'bench'\nauth = 'required'\n\
              [gateway.routes.bench-sockets]\nprefix = '/ws'\nupstream = 'bench'\n\
